@@ -1,0 +1,68 @@
+/*
+ * key_codec.h
+ *	  Column values as bytes whose memcmp order is the order of a btree
+ *	  operator class (docs/formats.md, "Column encoding").
+ *
+ * Promises, for every column that key_column_init accepts:
+ *	- memcmp of two encodings orders as the operator class's comparison
+ *	  function, DESC and NULLS FIRST/LAST applied;
+ *	- values that are equal by the operator class have identical bytes;
+ *	- no encoding of a column is a prefix of another encoding of that column,
+ *	  so concatenated columns order lexicographically.
+ *
+ * What cannot be encoded so (other collations than C, operator classes that
+ * users defined, ...) is refused when the column is initialised; no value is
+ * ever put in a wrong order.
+ */
+#ifndef BOREALIS_KEY_CODEC_H
+#define BOREALIS_KEY_CODEC_H
+
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+typedef struct KeyCodec KeyCodec;
+
+/* Appends the ascending payload of a value that is not NULL. */
+typedef void (*KeyEncodeFunction) (StringInfo out, const KeyCodec *codec, Datum value);
+
+/* How the values of one type are encoded.  Flat: copied and kept anywhere. */
+struct KeyCodec
+{
+	KeyEncodeFunction encode;
+	Oid			type_id;		/* base type if the column's is a domain */
+	Oid			collation;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+};
+
+typedef struct KeyColumn
+{
+	KeyCodec	codec;
+	uint8		null_marker;
+	bool		is_descending;
+} KeyColumn;
+
+/*
+ * Decides how a key column is encoded.  opfamily and opcintype are those of
+ * the index's operator class, type_id is the column's own type: for the
+ * polymorphic classes (anyarray, anyenum, ...) it says what the values are.
+ * ERROR 0A000 if no order-preserving encoding exists.
+ */
+extern void key_column_init(KeyColumn *col, Oid opfamily, Oid opcintype,
+							Oid type_id, Oid collation,
+							bool descending, bool nulls_first);
+
+/*
+ * Whether key_column_init would succeed; if not, *reason is a sentence for the
+ * user, in the current memory context.
+ */
+extern bool key_column_supported(Oid opfamily, Oid opcintype, Oid type_id,
+								 Oid collation, const char **reason);
+
+/* Appends one column to a key.  No limit on length: that is the caller's. */
+extern void key_encode_column(StringInfo out, const KeyColumn *col,
+							  Datum value, bool isnull);
+
+#endif							/* BOREALIS_KEY_CODEC_H */
