@@ -4,17 +4,25 @@
  *	  them in schema borealis_test).
  */
 #include "key_codec.h"
+#include "row_codec.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_opclass.h"
+#include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/typcache.h"
 #include "varatt.h"
 
 PG_FUNCTION_INFO_V1(borealis_test_encode_key);
+PG_FUNCTION_INFO_V1(borealis_test_row_encode);
+PG_FUNCTION_INFO_V1(borealis_test_row_decode);
+PG_FUNCTION_INFO_V1(borealis_test_row_decode_header);
 
 /* (value anyelement, descending bool, nulls_first bool, opclass text) -> bytea */
 Datum
@@ -44,4 +52,58 @@ borealis_test_encode_key(PG_FUNCTION_ARGS)
 					  PG_ARGISNULL(0));
 	SET_VARSIZE(out.data, out.len);
 	PG_RETURN_BYTEA_P(out.data);
+}
+
+/* (row record) -> its stored form */
+Datum
+borealis_test_row_encode(PG_FUNCTION_ARGS)
+{
+	HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(0);
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(row), .t_data = row};
+	Size		size = row_encoded_size(&tuple);
+	bytea	   *out = palloc(VARHDRSZ + size);
+
+	row_encode(&tuple, VARDATA(out));
+	SET_VARSIZE(out, VARHDRSZ + size);
+	PG_RETURN_BYTEA_P(out);
+}
+
+/* From an address that is not aligned, as a value in the map may be. */
+static HeapTuple
+decode_unaligned(bytea *stored)
+{
+	uint32		len = VARSIZE_ANY_EXHDR(stored);
+	uint8	   *unaligned = (uint8 *) palloc(len + 1) + 1;
+	HeapTuple	tuple = palloc0(HEAPTUPLESIZE);
+
+	memcpy(unaligned, VARDATA_ANY(stored), len);
+	tuple->t_data = palloc(row_decoded_size(unaligned, len));
+	row_decode(unaligned, len, tuple);
+	return tuple;
+}
+
+/* (stored bytea, row_type anyelement) -> the row, of the second argument's type */
+Datum
+borealis_test_row_decode(PG_FUNCTION_ARGS)
+{
+	Oid			type_id = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	TupleDesc	descriptor = lookup_rowtype_tupdesc_copy(type_id, -1);
+	HeapTuple	tuple = decode_unaligned(PG_GETARG_BYTEA_PP(0));
+
+	PG_RETURN_DATUM(heap_copy_tuple_as_datum(tuple, descriptor));
+}
+
+/* (stored bytea) -> attributes, t_infomask, t_hoff and t_len of the tuple */
+Datum
+borealis_test_row_decode_header(PG_FUNCTION_ARGS)
+{
+	HeapTuple	tuple = decode_unaligned(PG_GETARG_BYTEA_PP(0));
+	Datum		fields[] = {
+		Int32GetDatum(HeapTupleHeaderGetNatts(tuple->t_data)),
+		Int32GetDatum(tuple->t_data->t_infomask),
+		Int32GetDatum(tuple->t_data->t_hoff),
+		Int32GetDatum(tuple->t_len),
+	};
+
+	PG_RETURN_ARRAYTYPE_P(construct_array_builtin(fields, lengthof(fields), INT4OID));
 }

@@ -6,3 +6,15 @@ CREATE SCHEMA borealis_test;
 CREATE FUNCTION borealis_test.encode_key(
     value anyelement, descending boolean DEFAULT false, nulls_first boolean DEFAULT false, opclass text DEFAULT NULL
 ) RETURNS bytea AS :'library', 'borealis_test_encode_key' LANGUAGE C STABLE;
+
+-- A row's stored form.
+CREATE FUNCTION borealis_test.row_encode(row_value record) RETURNS bytea
+AS :'library', 'borealis_test_row_encode' LANGUAGE C STRICT STABLE;
+
+-- The row of a stored form; the second argument only says its type.
+CREATE FUNCTION borealis_test.row_decode(stored bytea, row_type anyelement) RETURNS anyelement
+AS :'library', 'borealis_test_row_decode' LANGUAGE C STABLE;
+
+-- Of the decoded tuple: number of attributes, t_infomask, t_hoff, t_len.
+CREATE FUNCTION borealis_test.row_decode_header(stored bytea) RETURNS integer[]
+AS :'library', 'borealis_test_row_decode_header' LANGUAGE C STRICT STABLE;
