@@ -1,0 +1,125 @@
+"""Scripts of the sameness corpus: how one is run, and how its output is made comparable.
+
+A script is a psql file. A line `-- @next session` ends one session; the next one is served by the other instance where a
+database has two. Every session starts with `search_path = same`, a schema that is fresh for each script. A script may
+make further schemas and roles as long as their names begin with `same_`.
+
+Promises: the output of a script depends only on the script and on the database's behaviour. Only what may legally differ
+between two servers is removed from it: source locations, process ids and the name of the table access method.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SESSION_BREAK = re.compile(r"^-- @next session *$", re.MULTILINE)
+SESSION_TIMEOUT_S = 300
+
+SETTINGS = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "search_path": "same",
+        "TimeZone": "UTC",
+        "DateStyle": "ISO,MDY",
+        "IntervalStyle": "postgres",
+        "lc_messages": "C",
+        "bytea_output": "hex",
+        "client_min_messages": "notice",
+    }.items()
+)
+
+CLEAN_UP = r"""
+select format('drop schema %I cascade', nspname) from pg_namespace where nspname ~ '^same(_|$)' order by nspname \gexec
+select format('drop owned by %I cascade', rolname) from pg_roles where rolname ~ '^same_' order by rolname \gexec
+select format('drop role %I', rolname) from pg_roles where rolname ~ '^same_' order by rolname \gexec
+"""
+
+TABLES_OF_SCRIPT = r"""
+select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname ~ '^same(_|$)' and c.relkind in ('r', 'p', 'm') order by n.nspname collate "C", c.relname collate "C"
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One Postgres to talk to, and the directory of the client programs to talk with."""
+
+    programs: Path
+    host: str
+    port: int
+    user: str
+    database: str
+
+    def run(self, program: str, *arguments: str, stdin: str = "") -> str:
+        """Runs a client program; returns stdout and stderr as the program interleaved them."""
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "PGHOST": self.host,
+            "PGPORT": str(self.port),
+            "PGUSER": self.user,
+            "PGDATABASE": self.database,
+            "PGOPTIONS": SETTINGS,
+            "PGCLIENTENCODING": "UTF8",
+            "PGTZ": "UTC",
+        }
+        done = subprocess.run(
+            [str(self.programs / program), *arguments],
+            input=stdin.encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            timeout=SESSION_TIMEOUT_S,
+            check=False,
+        )
+        return done.stdout.decode(errors="replace")
+
+    def psql(self, text: str, *arguments: str) -> str:
+        return self.run("psql", "-X", "-q", "-v", "VERBOSITY=verbose", *arguments, stdin=text)
+
+
+def sessions_of(script: str) -> list[str]:
+    """The texts of a script's sessions, in order."""
+    return SESSION_BREAK.split(script)
+
+
+def run_script(script: str, instances: Sequence[Server]) -> str:
+    """Runs each session on the next instance in turn; returns the whole normalised transcript."""
+    instances[0].psql("set client_min_messages = error;" + CLEAN_UP)
+    instances[0].psql("create schema same;")
+    outputs = [
+        instances[number % len(instances)].psql(text, "-a") for number, text in enumerate(sessions_of(script))
+    ]
+    return normalised("\n-- @next session\n".join(outputs))
+
+
+def end_state(instance: Server) -> str:
+    """What a script left behind as one instance sees it: every definition, and every row in a fixed order."""
+    definitions = instance.run("pg_dump", "--schema-only", "--no-comments", "--schema=same", "--schema=same_*")
+    tables = instance.psql(TABLES_OF_SCRIPT, "-At").split("\n")
+    contents = [
+        f"== {table}\n"
+        + instance.psql(f'copy (select t::text from {table} t order by t::text collate "C") to stdout;', "-At")
+        for table in tables
+        if table
+    ]
+    return normalised(definitions + "".join(contents))
+
+
+NORMALISATIONS = (
+    (re.compile(r"^LOCATION: .*\n", re.MULTILINE), ""),
+    (re.compile(r"^\\(?:un)?restrict .*\n", re.MULTILINE), ""),
+    (re.compile(r"^SET default_table_access_method = \w+;\n", re.MULTILINE), ""),
+    (re.compile(r"^-- (?:Name|Dumped|Started|Completed).*\n", re.MULTILINE), ""),
+    (re.compile(r"server process \(PID \d+\)"), "server process (PID n)"),
+)
+
+
+def normalised(output: str) -> str:
+    for pattern, replacement in NORMALISATIONS:
+        output = pattern.sub(replacement, output)
+    return output
