@@ -1,1 +1,3 @@
-"""Borealis: a self-hosted, serverless, PostgreSQL-compatible distributed SQL database."""
+"""Borealis: a serverless, Postgres-compatible distributed SQL database. See ARCHITECTURE.md."""
+
+__version__ = "0.1.0"

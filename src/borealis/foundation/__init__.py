@@ -1,0 +1,4 @@
+"""What every role shares: identifiers, the error taxonomy, shared pages, the clock. Imports nothing of the other roles.
+
+Import from the modules: `identifiers`, `errors`, `pages`, `clock`.
+"""
