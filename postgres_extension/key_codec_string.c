@@ -1,6 +1,6 @@
 /*
  * key_codec_string.c
- *	  Key encodings of character and byte strings.
+ *	  Key encodings of character, byte and bit strings.
  *
  * In the C collation strings compare as bytes, the shorter first.  PostgreSQL
  * lets no NUL into a character string, so NUL ends it; byte strings may hold
@@ -10,6 +10,7 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/varbit.h"
 #include "varatt.h"
 
 void
@@ -95,4 +96,20 @@ key_encode_bytea(StringInfo out, const KeyCodec *codec, Datum value)
 	key_append_bytes(out, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 	if ((Pointer) bytes != DatumGetPointer(value))
 		pfree(bytes);
+}
+
+/*
+ * bit, varbit: as bytes, padded with zero bits, then the number of bits in the
+ * last byte, which tells B'1' from B'10'.
+ */
+void
+key_encode_bit(StringInfo out, const KeyCodec *codec, Datum value)
+{
+	VarBit	   *bits = DatumGetVarBitP(value);
+	int			bytes = VARBITBYTES(bits);
+
+	key_append_bytes(out, (char *) VARBITS(bits), bytes);
+	key_append_uint8(out, VARBITLEN(bits) - Max(bytes - 1, 0) * BITS_PER_BYTE);
+	if ((Pointer) bits != DatumGetPointer(value))
+		pfree(bits);
 }

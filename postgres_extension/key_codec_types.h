@@ -35,14 +35,59 @@ extern void key_encode_tid(StringInfo out, const KeyCodec *codec, Datum value);
 /* uuid, macaddr, macaddr8: the bytes of the value as they are */
 extern void key_encode_fixed_bytes(StringInfo out, const KeyCodec *codec, Datum value);
 
+/* key_codec_network.c */
+extern void key_encode_inet(StringInfo out, const KeyCodec *codec, Datum value);
+
 /* key_codec_string.c */
 extern void key_encode_text(StringInfo out, const KeyCodec *codec, Datum value);
 extern void key_encode_bpchar(StringInfo out, const KeyCodec *codec, Datum value);
 extern void key_encode_name(StringInfo out, const KeyCodec *codec, Datum value);
 extern void key_encode_bytea(StringInfo out, const KeyCodec *codec, Datum value);
+extern void key_encode_bit(StringInfo out, const KeyCodec *codec, Datum value);
 
 /* key_codec_numeric.c */
 extern void key_encode_numeric(StringInfo out, const KeyCodec *codec, Datum value);
+
+/* key_codec_container.c */
+extern void key_encode_enum(StringInfo out, const KeyCodec *codec, Datum value);
+extern void key_encode_oidvector(StringInfo out, const KeyCodec *codec, Datum value);
+extern void key_encode_array(StringInfo out, const KeyCodec *codec, Datum value);
+extern void key_encode_range(StringInfo out, const KeyCodec *codec, Datum value);
+extern void key_encode_multirange(StringInfo out, const KeyCodec *codec, Datum value);
+extern void key_encode_record(StringInfo out, const KeyCodec *codec, Datum value);
+
+/* key_codec_jsonb.c, key_codec_textsearch.c */
+extern void key_encode_jsonb(StringInfo out, const KeyCodec *codec, Datum value);
+extern void key_encode_tsvector(StringInfo out, const KeyCodec *codec, Datum value);
+extern void key_encode_tsquery(StringInfo out, const KeyCodec *codec, Datum value);
+
+/* Why a type cannot be a key: strings in the current memory context. */
+typedef struct KeyRefusal
+{
+	const char *message;
+	const char *hint;
+} KeyRefusal;
+
+/*
+ * key_codec_resolve.c: each fills the codec and returns true, or says why not
+ * and returns false.
+ */
+extern bool key_codec_resolve(KeyCodec *codec, Oid opfamily, Oid opcintype,
+							  Oid type_id, Oid collation, KeyRefusal *refusal);
+/* By the type's default btree operator class. */
+extern bool key_codec_resolve_type(KeyCodec *codec, Oid type_id, Oid collation,
+								   KeyRefusal *refusal);
+/* By the operator class and collation of the range type. */
+extern bool key_codec_resolve_range_bound(KeyCodec *codec, Oid range_type,
+										  KeyRefusal *refusal);
+extern void key_codec_refuse(const KeyRefusal *refusal) pg_attribute_noreturn();
+
+/*
+ * key_codec_cache.c: the same for values inside other values, remembered by
+ * this backend; ERROR 0A000 on refusal.
+ */
+extern KeyCodec key_codec_of_type(Oid type_id, Oid collation);
+extern KeyCodec key_codec_of_range_bound(Oid range_type);
 
 /* Characters without NUL, ended by NUL; ERROR if there is a NUL in them. */
 extern void key_append_characters(StringInfo out, const char *data, Size size);
