@@ -27,7 +27,8 @@ typedef struct CommitResult
  * transaction id on new connections until borealis.commit_timeout; if that
  * cannot be answered: FATAL 08007, and the session ends.
  *
- * From the first byte sent on, interrupts are held until the decision.
+ * From the last byte sent on, interrupts are held until the decision, and after
+ * a positive one until outcome_transaction_ended (outcome.h).
  */
 extern void commit_client_commit(const char *record, Size size,
 								 BorealisTimestamp read_timestamp,

@@ -10,6 +10,13 @@
 #include "borealis.h"
 
 /*
+ * Creates the instance's reader slots, all free.  Called by the postmaster
+ * whenever it sets up shared memory: at its start and after a crash of a
+ * backend, which leaves its slot taken.
+ */
+extern void shared_pages_startup(void);
+
+/*
  * Each function maps what it needs on first use in this backend.  A page that
  * is missing or has a wrong magic is ERROR 57P03 (cannot_connect_now): the
  * services are not up.
@@ -36,6 +43,7 @@ extern bool shared_is_applied(BorealisTimestamp timestamp);
  * timestamp already: take a newer one and call again.
  */
 extern bool reader_slot_publish(BorealisTimestamp read_timestamp);
+/* At the end of a transaction; safe in a signal handler. */
 extern void reader_slot_clear(void);
 
 #endif							/* BOREALIS_SHARED_PAGES_H */
