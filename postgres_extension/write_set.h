@@ -3,9 +3,15 @@
  *	  What the current transaction has written and locked, in this backend's
  *	  memory, in key order, until COMMIT ships it.
  *
- * An entry is a key with a stack of versions, newest first.  A version knows
- * the command that made it and is undone with its subtransaction.  A version's
- * number is its place in the order of writing; own row handles are made of it.
+ * An entry is a key with a stack of versions, newest first, and the strongest
+ * lock that was taken on it.  A version knows the command that made it and is
+ * undone with its subtransaction.  A version's number is its place in the order
+ * of writing; own row handles are made of it.
+ *
+ * Entries stay where they are until the transaction ends, so a scan may keep a
+ * pointer to one across anything.  A version stays until the transaction ends
+ * unless its subtransaction is rolled back: then its memory is used again, its
+ * number is not.
  */
 #ifndef BOREALIS_WRITE_SET_H
 #define BOREALIS_WRITE_SET_H
@@ -28,6 +34,7 @@ typedef enum WriteOperation
 
 typedef enum KeyLockMode
 {
+	KEY_LOCK_NONE = 0,
 	KEY_LOCK_KEY_SHARE = 1,
 	KEY_LOCK_SHARE = 2,
 	KEY_LOCK_UPDATE = 3,
@@ -46,24 +53,50 @@ struct WriteVersion
 	TransactionId xid;			/* (sub)transaction that wrote it, for rows */
 	uint8		operation;		/* WriteOperation */
 	uint32		value_size;		/* stored form, 0 for deletes */
+
+	/*
+	 * Bytes of the committed value that this version takes the place of; 0 if
+	 * there is none or nobody knows.  Set by whoever put the version; only the
+	 * relation's size estimate depends on it.
+	 */
+	uint32		replaced_size;
 	uint64		number;
 	uint8		value[FLEXIBLE_ARRAY_MEMBER];	/* MAXALIGNed start */
 };
 
 struct WriteEntry
 {
-	WriteVersion *newest;		/* NULL once every version was rolled back */
+	WriteVersion *newest;		/* NULL: only locked, or everything rolled back */
 	uint16		key_size;
 	uint8		height;			/* of the skip list tower */
-	/* tower of next pointers, then the key */
+	uint8		lock_mode;		/* KeyLockMode */
+	uint8		net_operation;	/* what write_set_serialize decided to ship */
+	uint8		net_lock;
+	WriteEntry *next[FLEXIBLE_ARRAY_MEMBER];	/* the tower, then the key */
 };
 
-extern const uint8 *write_entry_key(const WriteEntry *entry);
+static inline const uint8 *
+write_entry_key(const WriteEntry *entry)
+{
+	return (const uint8 *) &entry->next[entry->height];
+}
 
 extern bool write_set_is_empty(void);	/* neither writes nor locks */
+
+/*
+ * Size of the record's sections for writes and locks as they stand; a little
+ * too large when writes cancel each other out or make locks superfluous.
+ */
 extern uint64 write_set_bytes(void);
 
-/* Adds a version.  The current subtransaction owns it. */
+/*
+ * Adds a version.  The current subtransaction owns it.
+ *
+ * WRITE_INSERT and WRITE_INDEX_PUT as the first version of a key say that no
+ * committed version is live at the read timestamp.  To overwrite a live
+ * committed index entry, put WRITE_INDEX_DELETE first; otherwise a later
+ * WRITE_INDEX_DELETE would cancel out with the put and leave it alive.
+ */
 extern WriteVersion *write_set_put(const uint8 *key, uint32 key_size,
 								   WriteOperation operation,
 								   CommandId cid, TransactionId xid,
@@ -76,21 +109,45 @@ extern WriteVersion *write_set_reserve(const uint8 *key, uint32 key_size,
 
 extern void write_set_lock(const uint8 *key, uint32 key_size, KeyLockMode mode);
 
-extern WriteVersion *write_set_version(uint64 number);	/* NULL if unknown */
+/* NULL if there is no such number, or the version was rolled back. */
+extern WriteVersion *write_set_version(uint64 number);
 extern WriteEntry *write_set_find(const uint8 *key, uint32 key_size);
+extern WriteEntry *write_set_first(void);
 /* First entry with key >= the given one (greater than, if exclusive). */
 extern WriteEntry *write_set_seek(const uint8 *key, uint32 key_size, bool exclusive);
 /* Last entry with key < the given one (or <=, if inclusive). */
 extern WriteEntry *write_set_seek_before(const uint8 *key, uint32 key_size, bool inclusive);
-extern WriteEntry *write_entry_next(const WriteEntry *entry);
-/* Newest version of the entry written before the command, or NULL. */
-extern WriteVersion *write_entry_visible(const WriteEntry *entry, CommandId curcid);
 
-/* Row count and byte deltas, relfilenodes to drop: sections of the record. */
-extern void write_set_count_rows(Oid relfilenode, int64 rows, int64 bytes);
+static inline WriteEntry *
+write_entry_next(const WriteEntry *entry)
+{
+	return entry->next[0];
+}
+
+/*
+ * Newest version of the entry written before the command, or NULL.
+ * InvalidCommandId sees everything.
+ */
+static inline WriteVersion *
+write_entry_visible(const WriteEntry *entry, CommandId curcid)
+{
+	WriteVersion *version = entry->newest;
+
+	while (version != NULL && version->cid >= curcid)
+		version = version->older;
+	return version;
+}
+
+/* A relfilenode to drop at commit; what was written to it is not shipped. */
 extern void write_set_drop_relfilenode(Oid relfilenode);
+/* Those of the transaction, in the order of dropping. */
+extern const Oid *write_set_dropped(uint64 *count);
 
-/* Appends all sections of the transaction record after its header. */
+/*
+ * Appends all sections of the transaction record after its header.  Per
+ * relfilenode, rows and bytes are counted from the net writes.  ERROR 54000 if
+ * the record would be larger than the service, or a memory chunk, takes.
+ */
 typedef struct WriteSetCounts
 {
 	uint32		writes;
