@@ -1,0 +1,43 @@
+-- TRUNCATE: rollback, savepoints, cascade, identity, several tables, then reuse of the same keys.
+create table a (id int primary key, v text);
+create table b (id int primary key, a_id int references a);
+create index on a (v);
+insert into a values (1, 'x'), (2, 'y'); insert into b values (1, 1);
+truncate a;
+begin; truncate a, b; select count(*) from a; insert into a values (1, 'new'); select * from a; rollback;
+select * from a order by id; select * from b;
+begin; truncate a cascade; commit;
+select count(*) from a; select count(*) from b;
+insert into a values (1, 'again'); insert into b values (1, 1);
+begin; insert into a values (5, 'before'); truncate b, a; insert into a values (5, 'after'); commit;
+select * from a;
+begin; savepoint s; truncate b, a; insert into a values (6, 'lost'); rollback to s; insert into a values (7, 'kept'); commit;
+select * from a order by id;
+set enable_seqscan = off;
+select * from a where v = 'kept';
+select * from a where v = 'after';
+reset enable_seqscan;
+create table ident (id int generated always as identity primary key, v int);
+insert into ident (v) values (1), (2);
+truncate ident; insert into ident (v) values (3) returning id;
+truncate ident restart identity; insert into ident (v) values (4) returning id;
+begin; truncate ident restart identity; insert into ident (v) values (5) returning id; rollback;
+insert into ident (v) values (6) returning id;
+create table same_name (id int primary key);
+begin; insert into same_name values (1); truncate same_name; insert into same_name values (1); truncate same_name; insert into same_name values (1), (2); commit;
+select * from same_name order by id;
+begin; truncate same_name; truncate same_name; rollback;
+select count(*) from same_name;
+begin; create table fresh (id int primary key); insert into fresh values (1); truncate fresh; insert into fresh values (2); commit;
+select * from fresh;
+truncate nothing;
+truncate only a, b;
+-- @next session
+select * from ident order by id;
+insert into a values (1, 'second instance');
+truncate ident;
+insert into ident (v) values (100);
+-- @next session
+select * from a; select v from ident;
+truncate a cascade;
+insert into a values (1, 'last');
