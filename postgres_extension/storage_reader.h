@@ -3,30 +3,18 @@
  *	  Reads of committed rows, straight from storage's LMDB map, at a timestamp.
  *
  * Every call is a short LMDB read transaction of its own, so that no reader
- * pins pages for longer than a batch takes to copy.
+ * pins pages for longer than a batch takes to copy.  Storage must have applied
+ * the timestamp; a call that finds the transaction's timestamp below the
+ * horizon ends with ERROR 54000 instead of a result.
  */
 #ifndef BOREALIS_STORAGE_READER_H
 #define BOREALIS_STORAGE_READER_H
 
 #include "borealis.h"
 
-#include "nodes/pg_list.h"
-
 /*
- * Calls the function with key, value of the newest version at or below the
- * timestamp.  The bytes belong to the map: copy what is to be kept.
- */
-typedef struct CommittedValue
-{
-	const uint8 *key;
-	uint32		key_size;
-	const uint8 *value;
-	uint32		value_size;
-} CommittedValue;
-
-/*
- * Point read.  True and a palloc'd-in-buffer copy if a live version exists.
- * The buffer grows as needed and stays valid until the next call that uses it.
+ * Where a value is copied to.  It grows as needed; the bytes stay valid until
+ * the next call that uses it.  Starts with everything zero but the context.
  */
 typedef struct ReadBuffer
 {
@@ -35,6 +23,10 @@ typedef struct ReadBuffer
 	MemoryContext context;
 } ReadBuffer;
 
+/*
+ * Point read: the newest version at or below the timestamp.  False if there is
+ * none or it is a tombstone.
+ */
 extern bool storage_read(const uint8 *key, uint32 key_size,
 						 BorealisTimestamp timestamp,
 						 ReadBuffer *buffer, uint32 *value_size);
@@ -43,18 +35,20 @@ extern bool storage_read(const uint8 *key, uint32 key_size,
 extern bool storage_exists(const uint8 *key, uint32 key_size,
 						   BorealisTimestamp timestamp);
 
-/*
- * A batch of live keys and values in a range, copied out of the map.
- * Items are MAXALIGNed values; keys behind them.
- */
+/* An item of a batch: a MAXALIGNed value, its key behind it. */
 typedef struct RangeItem
 {
-	uint32		key_offset;
+	uint32		key_offset;		/* from the batch's data */
 	uint32		value_offset;
-	uint32		value_size;
+	uint32		value_size;		/* 0 in batches of keys only */
 	uint16		key_size;
 } RangeItem;
 
+/*
+ * Live keys and values of a range, copied out of the map.  Starts with
+ * everything zero but the context; data and items are chunks of it that grow
+ * and serve call after call.
+ */
 typedef struct RangeBatch
 {
 	MemoryContext context;
@@ -65,14 +59,17 @@ typedef struct RangeBatch
 	int			count;
 	int			item_capacity;
 	bool		end;			/* the range is exhausted after this batch */
+	uint16		resume_size;
+	uint8		resume[KEY_SIZE_MAX + 1];
 } RangeBatch;
 
 /*
  * Fills the batch with live versions of keys in [lower, upper), in ascending
- * order from lower or in descending order from upper; stops at bytes_wanted or
- * items_wanted.  An empty upper means no upper bound.  To go on, call again with the
- * bound moved past the last item (ascending: lower = last key + one zero byte;
- * descending: upper = last key).
+ * order from lower or in descending order from upper; stops once it holds
+ * bytes_wanted or items_wanted, or has looked at a certain number of versions:
+ * a batch that is not the end may be empty.  An empty upper means no upper
+ * bound.  Unless end is set, call again with the resume key as the new lower
+ * bound (ascending) or upper bound (descending).
  */
 extern void storage_read_range(RangeBatch *batch,
 							   const uint8 *lower, uint32 lower_size,
