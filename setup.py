@@ -1,8 +1,8 @@
 """Compiles the PostgreSQL extension into the wheel.
 
-`pip install .` builds in an isolated environment that holds PostgreSQL's headers (see build-system.requires); the result
-is a wheel that needs no compiler where it is used. An editable installation compiles nothing here: `make build` does,
-incrementally.
+`pip install .` builds in an isolated environment that holds PostgreSQL's headers (see build-system.requires); the
+result is a wheel that needs no compiler where it is used. An editable installation compiles nothing here: `make build`
+does, incrementally.
 """
 
 import importlib.util

@@ -1,0 +1,112 @@
+"""The `borealis` command: `up`, `status`, `psql`. Arguments in, sentences out; the work is the host's."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from borealis.foundation.errors import Unavailable
+
+DATA_DEFAULT = Path("data")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except Unavailable as error:
+        print(f"borealis: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="borealis", description="A PostgreSQL-compatible distributed database.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_up(commands)
+    _add_status(commands)
+    _add_psql(commands)
+    return parser
+
+
+def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    up = commands.add_parser("up", help="start Borealis and run until Ctrl-C")
+    _add_data(up)
+    up.add_argument("--port", type=_port, default=5432, metavar="N", help="port of the first instance (default: 5432)")
+    up.add_argument(
+        "--listen",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="listen on this address too; clients that are not on loopback need a password (default: loopback only)",
+    )
+    up.add_argument(
+        "--instances",
+        type=_instances,
+        default=1,
+        metavar="N",
+        help="query processors, on consecutive ports (default: 1)",
+    )
+    up.add_argument(
+        "--max-connections", type=int, default=100, metavar="N", help="sessions of each instance (default: 100)"
+    )
+    up.set_defaults(run=_run_up)
+
+
+def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    status = commands.add_parser("status", help="what runs, and how far each part has come")
+    _add_data(status)
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.set_defaults(run=_run_status)
+
+
+def _add_psql(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    psql = commands.add_parser(
+        "psql", help="open psql on an instance", usage="borealis psql [options] [-- ARGUMENT ...]"
+    )
+    _add_data(psql)
+    psql.add_argument("--instance", type=int, default=1, metavar="N", help="number of the instance (default: 1)")
+    psql.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="for psql itself")
+    psql.set_defaults(run=_run_psql)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, default=DATA_DEFAULT, metavar="DIR", help="the data directory (default: ./data)"
+    )
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1024 <= port <= 65535:
+        raise argparse.ArgumentTypeError("a port is between 1024 and 65535")
+    return port
+
+
+def _instances(text: str) -> int:
+    from borealis.host import INSTANCES_MAX
+
+    count = int(text)
+    if not 1 <= count <= INSTANCES_MAX:
+        raise argparse.ArgumentTypeError(f"between 1 and {INSTANCES_MAX} instances")
+    return count
+
+
+# Each command imports what it needs when it runs: a host that runs for months does not carry the others.
+
+
+def _run_up(options: argparse.Namespace) -> int:
+    from borealis.cli.up import up
+
+    return up(options)
+
+
+def _run_status(options: argparse.Namespace) -> int:
+    from borealis.cli.status import status
+
+    return status(options)
+
+
+def _run_psql(options: argparse.Namespace) -> int:
+    from borealis.cli.psql import psql
+
+    return psql(options)

@@ -1,0 +1,145 @@
+"""`borealis status`: what runs, and how far each part has come."""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from borealis.foundation.errors import Unavailable
+from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
+from borealis.foundation.pages import STORAGE_MAGIC, TRANSACTIONS_MAGIC, SharedPage, StorageWord, TransactionsWord
+from borealis.host.layout import DataDirectory, open_layout
+from borealis.host.report import HostReport, read_report
+
+# What an operator may paste into a script: names here are an interface.
+Status = dict[str, Any]
+
+
+def status(options: argparse.Namespace) -> int:
+    directory = open_layout(options.data)
+    report = read_report(directory)
+    found = collect(directory, report)
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(render(found)))
+    return 0 if report is not None else 3
+
+
+def collect(directory: DataDirectory, report: HostReport | None) -> Status:
+    return {
+        "data": str(directory.root),
+        "running": report is not None,
+        "host": report.process_id if report else None,
+        "processes": [
+            {
+                "name": process.name,
+                "pid": process.process_id,
+                "port": process.port,
+                "ready": process.is_ready,
+                "restarts": process.restarts,
+                "memory_bytes": read_memory(process.process_id),
+                "log": process.log,
+            }
+            for process in (report.processes if report else ())
+        ],
+        "transactions": read_transactions(directory.run / "transactions.page"),
+        "storage": read_storage(directory.run / "storage.page"),
+    }
+
+
+def read_transactions(path: Path) -> Status | None:
+    try:
+        page = SharedPage.watch(path, TRANSACTIONS_MAGIC)
+    except Unavailable:
+        return None
+    with closing(page):
+        return {
+            "acknowledged_timestamp": page.load(TransactionsWord.ACKNOWLEDGED),
+            "catalog_version": page.load(TransactionsWord.CATALOG_VERSION),
+            "schema_version": page.load(TransactionsWord.SCHEMA_VERSION),
+            "lease_start": page.load(TransactionsWord.LEASE_START),
+        }
+
+
+def read_storage(path: Path) -> Status | None:
+    try:
+        page = SharedPage.watch(path, STORAGE_MAGIC)
+    except Unavailable:
+        return None
+    with closing(page):
+        return {
+            "applied_timestamp": page.load(StorageWord.APPLIED),
+            "applied_position": page.load(StorageWord.APPLIED_POSITION),
+            "horizon": page.load(StorageWord.HORIZON),
+            "map_bytes": page.load(StorageWord.MAP_BYTES),
+        }
+
+
+def read_memory(process_id: int | None) -> int | None:
+    """Proportional set size of a process and its children; None where the system does not tell."""
+    if process_id is None:
+        return None
+    try:
+        return sum(read_proportional_set(member) for member in process_tree(process_id))
+    except OSError:
+        return None
+
+
+def process_tree(root: int) -> Iterator[int]:
+    yield root
+    for entry in os.scandir(f"/proc/{root}/task"):
+        for child in Path(entry.path, "children").read_text().split():
+            yield from process_tree(int(child))
+
+
+def read_proportional_set(process_id: int) -> int:
+    for line in Path(f"/proc/{process_id}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def render(found: Status) -> Iterator[str]:
+    yield f"data          {found['data']}"
+    if not found["running"]:
+        yield "nothing runs"
+        return
+    yield f"host          process {found['host']}"
+    for process in found["processes"]:
+        yield render_process(process)
+    transactions, storage = found["transactions"], found["storage"]
+    if transactions:
+        yield f"committed     {render_time(transactions['acknowledged_timestamp'])}"
+        yield f"catalog       version {transactions['catalog_version']} (schema {transactions['schema_version']})"
+    if storage:
+        yield f"applied       {render_time(storage['applied_timestamp'])}, journal position {storage['applied_position']}"
+    if transactions and storage:
+        lag = max(0, transactions["acknowledged_timestamp"] - storage["applied_timestamp"])
+        yield f"behind        {lag / NANOSECONDS_PER_SECOND:.6f} s"
+
+
+def render_process(process: Status) -> str:
+    parts = [f"{process['name']:<14}"]
+    parts.append(f"process {process['pid']}" if process["pid"] else "not running")
+    if process["port"]:
+        parts.append(f"port {process['port']}")
+    if not process["ready"]:
+        parts.append("not ready")
+    if process["restarts"]:
+        parts.append(f"restarted {process['restarts']} times")
+    if process["memory_bytes"]:
+        parts.append(f"{process['memory_bytes'] / 1_000_000:.1f} MB")
+    return parts[0] + ", ".join(parts[1:])
+
+
+def render_time(timestamp: int) -> str:
+    """A timestamp in nanoseconds, as UTC."""
+    if timestamp == 0:
+        return "nothing yet"
+    seconds, rest = divmod(timestamp, NANOSECONDS_PER_SECOND)
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + f".{rest:09d} UTC ({timestamp})"

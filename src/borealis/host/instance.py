@@ -1,0 +1,71 @@
+"""One query-processor instance: its files, made ready before each start.
+
+Promises: PGDATA is a clone of the current seed, or the state that an instance of this seed left in this boot of the
+machine (it runs without fsync, so that only the page cache vouches for it). Assumes that no server runs on the folder.
+"""
+
+import os
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+from borealis.host.layout import InstanceFolder
+from borealis.host.postgres_settings import InstanceSettings, render_hba, render_instance_conf
+from borealis.host.seed import read_fingerprint
+
+LINUX_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+READERS_MAGIC = b"BRLSRDR1"
+READERS_HEADER_BYTES = 64
+READER_SLOT_BYTES = 16
+READER_SLOTS = 1024
+
+
+def read_boot_id() -> str:
+    """Names the time since the operating system started."""
+    if LINUX_BOOT_ID.exists():
+        return LINUX_BOOT_ID.read_text().strip()
+    return subprocess.run(["sysctl", "-n", "kern.boottime"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def prepare_instance(
+    folder: InstanceFolder, seed: Path, fingerprint: str, boot_id: str, settings: InstanceSettings
+) -> None:
+    if not is_usable(folder, fingerprint, boot_id):
+        _clone(seed, folder)
+    folder.boot.write_text(boot_id)
+    (folder.pgdata / "postgresql.conf").write_text(render_instance_conf(settings))
+    (folder.pgdata / "pg_hba.conf").write_text(render_hba())
+    # Left by a server that was killed; its processes are gone, or we would not hold the lock.
+    (folder.pgdata / "postmaster.pid").unlink(missing_ok=True)
+    folder.socket.mkdir(mode=0o700, exist_ok=True)
+    create_readers(folder.readers)
+
+
+def is_usable(folder: InstanceFolder, fingerprint: str, boot_id: str) -> bool:
+    try:
+        written_in = folder.boot.read_text()
+    except FileNotFoundError:
+        return False
+    return written_in == boot_id and read_fingerprint(folder.pgdata) == fingerprint
+
+
+def _clone(seed: Path, folder: InstanceFolder) -> None:
+    shutil.rmtree(folder.root, ignore_errors=True)
+    folder.root.mkdir(parents=True)
+    shutil.copytree(seed, folder.pgdata)
+    folder.pgdata.chmod(0o700)
+
+
+def create_readers(path: Path) -> None:
+    """An empty table of reader slots (docs/formats.md), in place: storage may have the file mapped."""
+    slots = bytes(READER_SLOTS * READER_SLOT_BYTES)
+    header = struct.pack("<8sQ", READERS_MAGIC, READER_SLOTS).ljust(READERS_HEADER_BYTES, b"\0")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.ftruncate(descriptor, len(header) + len(slots))
+        os.pwrite(descriptor, slots, len(header))
+        os.pwrite(descriptor, header, 0)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,82 @@
+"""Starting processes: their identity, their environment, and their end if the host dies.
+
+Every child of the host is told by the kernel when the host is gone, however it went: the child holds the read end of
+a pipe whose only write end is the host's, and has asked for a signal instead of reading it. Unlike the parent-death
+signal this survives the child's own change of user. Linux only; elsewhere a killed host leaves its children running.
+"""
+
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+from typing import IO
+
+from borealis.host.account import Account
+
+# fcntl(2): which signal tells of input on a descriptor in asynchronous mode. Python's fcntl module does not name it.
+F_SETSIG = 10
+
+Stream = int | IO[bytes] | None
+
+
+def start_program(
+    command: Sequence[str | Path],
+    account: Account | None,
+    *,
+    stdin: Stream = DEVNULL,
+    stdout: Stream = None,
+    stderr: Stream = None,
+    keep: tuple[int, ...] = (),
+    before: Callable[[], None] | None = None,
+) -> Popen[bytes]:
+    """Starts a program as the account, for good; with None it keeps our identity (call it inside `as_root`).
+
+    `keep` are descriptors that the child inherits, `before` runs in it just before exec."""
+    return Popen(
+        [str(part) for part in command],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=keep,
+        preexec_fn=before,
+        env=environment(os.environ),
+        # The folder that the host was started in may be closed to the account.
+        cwd="/",
+        # Ctrl-C in a terminal is for the host alone, which stops its children in order.
+        process_group=0,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+    )
+
+
+def environment(inherited: os._Environ[str] | dict[str, str]) -> dict[str, str]:
+    """Ours without what would change how PostgreSQL behaves."""
+    kept = {name: value for name, value in inherited.items() if not name.startswith(("PG", "LC_", "LANG", "TZ"))}
+    return {**kept, "LC_ALL": "C"}
+
+
+class Tether:
+    """The pipe between the host and one child. Keep it as long as the child shall live."""
+
+    def __init__(self, death_signal: signal.Signals) -> None:
+        self._death_signal = death_signal
+        self.child_end, self._host_end = os.pipe()
+
+    def attach(self) -> None:
+        """In the child, before exec."""
+        if sys.platform == "linux":
+            fcntl.fcntl(self.child_end, fcntl.F_SETOWN, os.getpid())
+            fcntl.fcntl(self.child_end, F_SETSIG, self._death_signal)
+            fcntl.fcntl(self.child_end, fcntl.F_SETFL, os.O_ASYNC)
+
+    def started(self) -> None:
+        """In the host, once the child runs: its copy is the only one."""
+        os.close(self.child_end)
+
+    def release(self) -> None:
+        """In the host, once the child has ended."""
+        os.close(self._host_end)

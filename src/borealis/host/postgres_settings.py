@@ -1,0 +1,126 @@
+"""What postgresql.conf and pg_hba.conf of an instance say, and why. Pure: text in, text out.
+
+Both files are rewritten before every start, so that an instance always runs with the settings of the program that
+starts it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SUPERUSER = "borealis"
+ADMIN = "admin"
+DATABASE = "postgres"
+
+# Local catalogs are disposable (the journal is the truth): nothing local is made durable, archived or streamed.
+DISPOSABLE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": 0,
+    "max_replication_slots": 0,
+    "min_wal_size": "2MB",
+    "max_wal_size": "64MB",
+    "wal_recycle": "off",
+    "wal_init_zero": "off",
+    "checkpoint_timeout": "1h",
+    "max_prepared_transactions": 0,
+}
+
+# Rows live in storage. Local vacuum has only the catalogs to look after; workers of a parallel query could not see the
+# write set of their leader, and prefetching bypasses the access method.
+ROWS_ELSEWHERE = {
+    "autovacuum": "off",
+    "max_parallel_workers": 0,
+    "max_parallel_workers_per_gather": 0,
+    "max_parallel_maintenance_workers": 0,
+    "effective_io_concurrency": 0,
+    "maintenance_io_concurrency": 0,
+    "shared_buffers": "16MB",
+    "max_worker_processes": 4,
+    "max_logical_replication_workers": 0,
+    "jit": "off",
+}
+
+SERVED = {
+    "default_transaction_isolation": "repeatable read",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "datestyle": "iso, mdy",
+    "lc_messages": "C",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    "default_text_search_config": "pg_catalog.english",
+    "log_destination": "stderr",
+    "logging_collector": "off",
+    "log_checkpoints": "off",
+    # Time, process, SQLSTATE: what the log check of the tests and an operator's grep need.
+    "log_line_prefix": "%m [%p] %e ",
+    "update_process_title": "off",
+    "cluster_name": "",
+}
+
+
+@dataclass(frozen=True)
+class InstanceSettings:
+    number: int
+    port: int
+    listen: str
+    connections_max: int
+    run: Path
+    storage_map: Path
+    socket: Path
+    extension: Path
+
+
+def quote(value: object) -> str:
+    """A setting's value in postgresql.conf's notation."""
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def render(settings: dict[str, object]) -> str:
+    return "".join(f"{name} = {quote(value)}\n" for name, value in settings.items())
+
+
+def library_settings(extension: Path) -> dict[str, object]:
+    return {"dynamic_library_path": f"$libdir:{extension}", "shared_preload_libraries": "borealis"}
+
+
+def render_seed_conf(extension: Path) -> str:
+    """For the single-user server that prepares the seed: tables made there are local."""
+    return render({**DISPOSABLE, **ROWS_ELSEWHERE, **SERVED, **library_settings(extension)})
+
+
+def render_instance_conf(instance: InstanceSettings) -> str:
+    addresses = dict.fromkeys(("127.0.0.1", instance.listen))
+    return render(
+        {
+            **DISPOSABLE,
+            **ROWS_ELSEWHERE,
+            **SERVED,
+            **library_settings(instance.extension),
+            "listen_addresses": ",".join(addresses),
+            "port": instance.port,
+            "unix_socket_directories": instance.socket,
+            "max_connections": instance.connections_max,
+            "default_table_access_method": "borealis",
+            "borealis.run_directory": instance.run,
+            "borealis.map_directory": instance.storage_map,
+            "borealis.instance": instance.number,
+        }
+    )
+
+
+def render_hba() -> str:
+    """Who may come from where.
+
+    The Unix socket lies in a folder that only our account can enter. On loopback everybody is believed, except who
+    claims to be the superuser. From other addresses a password is asked for."""
+    return f"""\
+local all all trust
+host all {SUPERUSER} all reject
+host all all 127.0.0.1/32 trust
+host all all ::1/128 trust
+host all all all scram-sha-256
+"""
