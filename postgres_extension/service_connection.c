@@ -230,6 +230,18 @@ service_connect(Patience *patience)
 /* ---- frames ---- */
 
 /*
+ * Has the service answered without reading the rest?  Even if it has closed the
+ * connection since: the answer waits in the receive buffer.
+ */
+static bool
+has_early_answer(void)
+{
+	uint8		byte;
+
+	return recv(service_socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+/*
  * The send buffer is full.  False: give up the connection.  Sets is_answered
  * when there is something to read instead.
  */
@@ -238,27 +250,16 @@ wait_to_send(Patience *patience, bool *is_answered)
 {
 	struct pollfd waited = {.fd = service_socket, .events = POLLIN | POLLOUT};
 
-	if (poll(&waited, 1, ROUND_MS) > 0 && (waited.revents & POLLIN) != 0)
+	if (poll(&waited, 1, ROUND_MS) > 0)
 	{
-		*is_answered = true;
-		return true;
+		/* Readable without an answer: the other end is gone. */
+		*is_answered = has_early_answer();
+		return *is_answered || (waited.revents & POLLIN) == 0;
 	}
 	if (!wait_goes_on(patience))
 		return false;
 	/* Serving an interrupt has closed it. */
 	return service_socket >= 0;
-}
-
-/*
- * Has the service answered and then closed the connection without reading the
- * rest?  The answer outlives the connection in the receive buffer.
- */
-static bool
-has_early_answer(void)
-{
-	uint8		byte;
-
-	return recv(service_socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
 }
 
 /* Takes the bytes sent off the parts. */
@@ -446,7 +447,8 @@ service_receive(Frame *answer, Patience *patience)
 		return false;
 	}
 	is_request_open = false;
-	if (is_request_cut_short)
+	/* After an ERROR the service closes it, too. */
+	if (is_request_cut_short || header->type == FRAME_ERROR)
 		service_disconnect();
 	answer->type = header->type;
 	answer->size = header->size;
