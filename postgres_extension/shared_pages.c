@@ -81,7 +81,9 @@ StaticAssertDecl(sizeof(ReaderSlot) == 16, "docs/formats.md");
 
 /*
  * A wait for storage looks this often before it sleeps: about the time that
- * going to sleep and being woken costs.
+ * going to sleep and being woken costs.  On two cores and with eight sessions,
+ * not to spin cost a fifth of the throughput of short waits, ten times as many
+ * spins a third, eighty times as many more than half of that of all waits.
  */
 #define WAIT_SPINS				50
 /* Longest sleep between two looks at interrupts and the deadline. */
