@@ -1,0 +1,75 @@
+"""`python -m borealis.storage --data DIR --run RUNDIR [--uid N --gid N]`; prints `ready` when it follows the journal."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+from borealis.foundation.errors import BorealisError
+from borealis.storage.opening import StorageLayout
+from borealis.storage.server import StorageServer
+from borealis.storage.settings import StorageSettings
+
+
+def main() -> int:
+    options = _parse_options()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s storage: %(message)s")
+    settings = replace(StorageSettings(), **dict(options.set))
+    layout = StorageLayout(options.data / "storage", options.run)
+    try:
+        _prepare(layout, options.uid, options.gid)
+        server = StorageServer(layout, settings)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.stop())
+        signal.set_wakeup_fd(server.wake_descriptor, warn_on_full_buffer=False)
+        server.run(lambda: print("ready", flush=True))
+        server.close()
+    except BorealisError as error:
+        logging.critical("%s", error)
+        return 1
+    return 0
+
+
+def _parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="borealis-storage", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="data directory")
+    parser.add_argument("--run", type=Path, required=True, help="directory of sockets and shared pages")
+    parser.add_argument("--uid", type=int, help="user to become")
+    parser.add_argument("--gid", type=int, help="group to become")
+    parser.add_argument(
+        "--set",
+        type=_parse_setting,
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="change a setting: " + ", ".join(field.name for field in fields(StorageSettings)),
+    )
+    return parser.parse_args()
+
+
+def _parse_setting(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if name not in {field.name for field in fields(StorageSettings)}:
+        raise argparse.ArgumentTypeError(f"there is no setting {name!r}")
+    return name, int(number)
+
+
+def _prepare(layout: StorageLayout, uid: int | None, gid: int | None) -> None:
+    """Make the directories and the page for the user that the process then becomes."""
+    for directory in layout.directories():
+        directory.mkdir(parents=True, exist_ok=True)
+    layout.page.touch()
+    if uid is None or gid is None or os.getuid() != 0:
+        return
+    for path in (*layout.directories(), layout.page):
+        os.chown(path, uid, gid)
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

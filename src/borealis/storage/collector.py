@@ -1,0 +1,164 @@
+"""Collects versions that nobody can need any more, in bounded slices.
+
+Three sources of work: keys that were overwritten or deleted (a queue in memory, filled by apply), relations that were
+dropped (a table of the map, so that a restart does not forget them) and a sweep over the whole map (after a restart, or
+when the queue overflowed). Acts only on the ordered map that it is given, and what it does depends on nothing but its
+arguments, so a simulation drives the same code. A slice is one write transaction.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+from borealis.foundation.identifiers import NO_TIMESTAMP, Relfilenode, Timestamp
+from borealis.storage.garbage import find_dropped, find_garbage_of_key, sweep
+from borealis.storage.ordered_map import MapReader, MapWriter, OrderedMap, Table
+from borealis.storage.stored_key import relation_prefixes, timestamp_suffix
+
+GARBAGE_OF_KEY_MAX = 1_000
+
+
+class CollectionQueue:
+    """Keys that have garbage once the horizon passes a timestamp; oldest first, each key once, bounded."""
+
+    def __init__(self, keys_max: int) -> None:
+        self._keys_max = keys_max
+        self._pending: dict[bytes, tuple[Timestamp, Timestamp]] = {}
+        self.has_overflowed = False
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def add(self, timestamp: Timestamp, keys: Iterable[bytes]) -> None:
+        """These keys were written over at `timestamp`."""
+        pending = self._pending
+        for key in keys:
+            known = pending.get(key)
+            if known is not None:
+                pending[key] = (known[0], timestamp)
+            elif len(pending) < self._keys_max:
+                pending[key] = (timestamp, timestamp)
+            else:
+                self.has_overflowed = True
+
+    def is_ready(self, horizon: Timestamp) -> bool:
+        first = next(iter(self._pending.values()), None)
+        return first is not None and first[0] <= horizon
+
+    def take(self, horizon: Timestamp, limit: int) -> list[bytes]:
+        """Up to `limit` keys that are ready, in key order. A key written again above the horizon stays queued."""
+        ready: list[tuple[bytes, Timestamp]] = []
+        for key, (first, last) in islice(self._pending.items(), limit):
+            if first > horizon:
+                break
+            ready.append((key, last))
+        for key, last in ready:
+            del self._pending[key]
+            if last > horizon:
+                self._pending[key] = (last, last)
+        return sorted(key for key, _ in ready)
+
+
+@dataclass(slots=True)
+class Collected:
+    """What one slice did."""
+
+    deleted: int = 0
+    examined: int = 0
+    is_idle: bool = False
+
+
+class Collector:
+    """Owns the queue, the dropped relations and the state of the sweep over one map."""
+
+    def __init__(self, ordered_map: OrderedMap, queue_max: int, sweep_entries: int) -> None:
+        self._map = ordered_map
+        self._sweep_entries = sweep_entries
+        self.queue = CollectionQueue(queue_max)
+        self._drops: dict[Relfilenode, Timestamp] = {}
+        self._sweep_from: bytes | None = b""
+        self._swept_at: Timestamp = NO_TIMESTAMP
+        with ordered_map.read() as reader:
+            for key, value in reader.scan(Table.DROPS, b""):
+                self._drops[Relfilenode(int.from_bytes(key, "big"))] = Timestamp(int.from_bytes(value, "little"))
+
+    def add_drops(self, dropped_at: Timestamp, relfilenodes: Iterable[Relfilenode]) -> None:
+        """Apply has recorded these drops in the map."""
+        for relfilenode in relfilenodes:
+            self._drops[relfilenode] = dropped_at
+
+    @property
+    def is_busy(self) -> bool:
+        """Something is queued, dropped or being swept, ready or not."""
+        return bool(len(self.queue) or self._drops or self._sweep_from is not None)
+
+    def has_work(self, horizon: Timestamp) -> bool:
+        """Queued keys or dropped relations that are ready; the sweep is not urgent and does not count."""
+        return self.queue.is_ready(horizon) or any(dropped <= horizon for dropped in self._drops.values())
+
+    def collect(self, horizon: Timestamp, limit: int) -> Collected:
+        """One slice of the queue and, when that has nothing ready, of the dropped relations. Raises OutOfRoom."""
+        keys = self.queue.take(horizon, limit)
+        if keys:
+            return self._collect_keys(keys, horizon)
+        for relfilenode, dropped_at in self._drops.items():
+            if dropped_at <= horizon:
+                return self._collect_drop(relfilenode, dropped_at, limit)
+        return Collected(is_idle=True)
+
+    def sweep(self, horizon: Timestamp) -> Collected:
+        """One slice of the sweep, if one is under way."""
+        if self._sweep_from is None:
+            if not (self.queue.has_overflowed and len(self.queue) == 0):
+                return Collected(is_idle=True)
+            self.queue.has_overflowed = False
+            self._sweep_from = b""
+        with self._map.read() as reader:
+            found = sweep(reader.scan_versions(self._sweep_from), horizon, self._sweep_entries)
+        if found.garbage:
+            with self._map.write(len(found.garbage), 0) as writer:
+                writer.delete(Table.VERSIONS, found.garbage)
+        self._sweep_from = found.resume
+        return Collected(deleted=len(found.garbage), examined=found.examined)
+
+    def _collect_keys(self, keys: list[bytes], horizon: Timestamp) -> Collected:
+        done = Collected(examined=len(keys))
+        suffix = timestamp_suffix(horizon)
+        try:
+            with self._map.write(len(keys), 0) as writer:
+                for key in keys:
+                    garbage, is_all = find_garbage_of_key(key, writer.scan_versions(key + suffix), GARBAGE_OF_KEY_MAX)
+                    writer.delete(Table.VERSIONS, garbage)
+                    done.deleted += len(garbage)
+                    if not is_all:
+                        self.queue.add(horizon, (key,))
+        except BaseException:
+            self.queue.add(horizon, keys)
+            raise
+        return done
+
+    def _collect_drop(self, relfilenode: Relfilenode, dropped_at: Timestamp, limit: int) -> Collected:
+        with self._map.write(limit, 0) as writer:
+            garbage, is_all = self._find_dropped(writer, relfilenode, dropped_at, limit)
+            self._delete_dropped(writer, relfilenode, garbage, is_all)
+        if is_all:
+            del self._drops[relfilenode]
+        return Collected(deleted=len(garbage), examined=len(garbage))
+
+    @staticmethod
+    def _find_dropped(
+        reader: MapReader, relfilenode: Relfilenode, dropped_at: Timestamp, limit: int
+    ) -> tuple[list[bytes], bool]:
+        garbage: list[bytes] = []
+        for prefix in relation_prefixes(relfilenode):
+            more, is_all = find_dropped(reader.scan_versions(prefix), prefix, dropped_at, limit - len(garbage))
+            garbage += more
+            if not is_all:
+                return garbage, False
+        return garbage, True
+
+    @staticmethod
+    def _delete_dropped(writer: MapWriter, relfilenode: Relfilenode, garbage: list[bytes], is_all: bool) -> None:
+        writer.delete(Table.VERSIONS, garbage)
+        if is_all:
+            writer.delete(Table.DROPS, [relfilenode.to_bytes(4, "big")])

@@ -1,0 +1,95 @@
+"""Rounds of the horizon and slices of collection, in the gaps between batches.
+
+Owns when the reader slots are looked at and what is published from them; the deciding is in horizon.py, pace.py and
+collector.py. Each call does a bounded amount of work.
+"""
+
+import logging
+from pathlib import Path
+
+from borealis.foundation.errors import Unavailable
+from borealis.foundation.identifiers import NO_TIMESTAMP, Timestamp
+from borealis.foundation.pages import TRANSACTIONS_MAGIC, SharedPage, TransactionsWord
+from borealis.storage.horizon import HorizonTracker
+from borealis.storage.lmdb_map import LmdbMap
+from borealis.storage.pace import CollectionPace
+from borealis.storage.publication import Publication
+from borealis.storage.reader_slots import ReaderSlots
+from borealis.storage.replica import Replica
+from borealis.storage.settings import StorageSettings
+
+log = logging.getLogger(__name__)
+
+
+class Housekeeper:
+    """Keeps the map of one replica small."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        environment: LmdbMap,
+        publication: Publication,
+        slots: ReaderSlots,
+        transactions_page: Path,
+        settings: StorageSettings,
+    ) -> None:
+        self._replica = replica
+        self._environment = environment
+        self._publication = publication
+        self._slots = slots
+        self._transactions_path = transactions_page
+        self._transactions: SharedPage | None = None
+        self._settings = settings
+        reader_age_max_ns = settings.transaction_age_max_ns + settings.transaction_age_grace_ns
+        self._horizon = HorizonTracker(publication.horizon, settings.horizon_lag_ns, reader_age_max_ns)
+        self._collect_up_to = NO_TIMESTAMP
+        self._pace = CollectionPace(settings)
+        self._next_round_ns = 0
+        self._next_reader_check_ns = 0
+        self._applied_at_last_round = NO_TIMESTAMP
+
+    def applied(self, writes: int) -> None:
+        self._pace.applied(writes)
+
+    def run(self, now_ns: int, is_idle: bool) -> None:
+        """What is due: a round, a slice. `is_idle`: no batch is waiting. Raises OutOfRoom."""
+        if now_ns >= self._next_round_ns:
+            self._round(now_ns)
+        if self._replica.collector.has_work(self._collect_up_to):
+            keys = self._pace.slice_keys(is_idle)
+            if keys:
+                self._replica.collect(self._collect_up_to, keys)
+
+    def due_ns(self) -> int:
+        """When `run` wants to be called next if nothing else happens; 0: at once."""
+        return 0 if self._replica.collector.has_work(self._collect_up_to) else self._next_round_ns
+
+    def close(self) -> None:
+        self._slots.close()
+        if self._transactions is not None:
+            self._transactions.close()
+
+    def _round(self, now_ns: int) -> None:
+        replica, settings = self._replica, self._settings
+        applied = replica.progress.timestamp
+        decision = self._horizon.decide(now_ns, applied, self._acknowledged(), self._slots.occupied())
+        self._publication.publish_horizon(decision.publish)
+        self._collect_up_to = decision.collect
+        if decision.collect:
+            replica.sweep(decision.collect)
+        if now_ns >= self._next_reader_check_ns:
+            self._next_reader_check_ns = now_ns + settings.reader_check_interval_ns
+            if dead := self._environment.check_readers():
+                log.info("freed the map's reader slots of %d dead processes", dead)
+        is_moving = applied != self._applied_at_last_round or replica.collector.is_busy
+        self._applied_at_last_round = applied
+        self._next_round_ns = now_ns + (settings.round_interval_ns if is_moving else settings.idle_round_interval_ns)
+
+    def _acknowledged(self) -> Timestamp:
+        """Where the next reader takes its timestamp. 0, which holds the horizon, until the service has a page."""
+        if self._transactions is None:
+            try:
+                self._transactions = SharedPage.watch(self._transactions_path, TRANSACTIONS_MAGIC)
+            except Unavailable:
+                return NO_TIMESTAMP
+        return Timestamp(self._transactions.load(TransactionsWord.ACKNOWLEDGED))

@@ -1,0 +1,125 @@
+"""The little that storage asks of an ordered map, and an implementation in memory.
+
+Owns the interface between the decisions of storage and the thing that keeps the bytes. Promises: a write transaction
+becomes visible as a whole when its block ends, and not at all when the block raises; a scan yields entries in byte
+order. `LmdbMap` (lmdb_map.py) keeps them in a file; `MemoryMap` serves the simulation and the tests.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from enum import Enum
+from typing import Protocol
+
+from borealis.foundation.errors import Unavailable
+from borealis.storage.stored_key import TIMESTAMP_BYTES
+
+Entry = tuple[bytes, bytes]
+
+
+class Table(Enum):
+    """The named databases of the map; values are their names."""
+
+    VERSIONS = b"versions"
+    META = b"meta"
+    DROPS = b"drops"
+
+
+class OutOfRoom(Unavailable):
+    """There is no room for what was to be written; nothing of the transaction was kept, and it may be tried again."""
+
+
+class MapReader(Protocol):
+    """What a transaction sees: the state it began with plus its own writes."""
+
+    def get(self, table: Table, key: bytes) -> bytes | None: ...
+
+    def scan(self, table: Table, start: bytes) -> Iterator[Entry]:
+        """Entries from the first key at or after `start`. No writes while it is being consumed."""
+        ...
+
+    def scan_versions(self, start: bytes) -> Iterator[tuple[bytes, bool]]:
+        """Stored keys from `start` on, each with "is a tombstone"; does not copy values. No writes meanwhile."""
+        ...
+
+
+class MapWriter(MapReader, Protocol):
+    def put(self, table: Table, entries: Iterable[Entry]) -> None:
+        """Write the entries, replacing those with the same key. Ascending keys are fastest."""
+        ...
+
+    def put_versions_over(self, entries: Iterable[Entry]) -> list[bytes]:
+        """Write versions; return the keys (without timestamp) of which an older version exists."""
+        ...
+
+    def delete(self, table: Table, keys: Iterable[bytes]) -> None:
+        """Delete the entries with these keys; a key that is not there is no error."""
+        ...
+
+
+class OrderedMap(Protocol):
+    def read(self) -> AbstractContextManager[MapReader]: ...
+
+    def write(self, puts: int, put_bytes: int) -> AbstractContextManager[MapWriter]:
+        """Begin to write. At most `puts` entries of `put_bytes` bytes together will be put. Raises OutOfRoom."""
+        ...
+
+
+class _MemoryTransaction:
+    def __init__(self, tables: dict[Table, dict[bytes, bytes]]) -> None:
+        self.tables = {table: dict(entries) for table, entries in tables.items()}
+        self._sorted: dict[Table, list[bytes]] = {}
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        return self.tables[table].get(key)
+
+    def scan(self, table: Table, start: bytes) -> Iterator[Entry]:
+        entries = self.tables[table]
+        keys = self._sorted_keys(table)
+        for position in range(bisect_left(keys, start), len(keys)):
+            yield keys[position], entries[keys[position]]
+
+    def scan_versions(self, start: bytes) -> Iterator[tuple[bytes, bool]]:
+        for key, value in self.scan(Table.VERSIONS, start):
+            yield key, not value
+
+    def put(self, table: Table, entries: Iterable[Entry]) -> None:
+        self.tables[table].update(entries)
+        self._sorted.pop(table, None)
+
+    def put_versions_over(self, entries: Iterable[Entry]) -> list[bytes]:
+        written = list(entries)
+        self.put(Table.VERSIONS, written)
+        return [stored[:-TIMESTAMP_BYTES] for stored, _ in written if self._has_older_version(stored)]
+
+    def delete(self, table: Table, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            self.tables[table].pop(key, None)
+        self._sorted.pop(table, None)
+
+    def _has_older_version(self, stored: bytes) -> bool:
+        keys = self._sorted_keys(Table.VERSIONS)
+        following: Sequence[bytes] = keys[bisect_left(keys, stored) + 1 :][:1]
+        return any(other[:-TIMESTAMP_BYTES] == stored[:-TIMESTAMP_BYTES] for other in following)
+
+    def _sorted_keys(self, table: Table) -> list[bytes]:
+        if table not in self._sorted:
+            self._sorted[table] = sorted(self.tables[table])
+        return self._sorted[table]
+
+
+class MemoryMap:
+    """A map in memory. `tables` is its committed state; a copy of it is what a snapshot or a crash leaves behind."""
+
+    def __init__(self, tables: dict[Table, dict[bytes, bytes]] | None = None) -> None:
+        self.tables = {table: dict((tables or {}).get(table, {})) for table in Table}
+
+    @contextmanager
+    def read(self) -> Iterator[MapReader]:
+        yield _MemoryTransaction(self.tables)
+
+    @contextmanager
+    def write(self, puts: int, put_bytes: int) -> Iterator[MapWriter]:  # noqa: ARG002 - memory needs no reserve
+        transaction = _MemoryTransaction(self.tables)
+        yield transaction
+        self.tables = transaction.tables

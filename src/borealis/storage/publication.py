@@ -1,0 +1,83 @@
+"""What storage tells the rest of the host through `storage.page` (docs/formats.md, "Shared pages").
+
+Promises: a watermark is published only after the transaction that reached it has been committed to the map, and whoever
+waits for it is woken; the horizon never goes back.
+"""
+
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from borealis.foundation.identifiers import Timestamp
+from borealis.foundation.pages import STORAGE_MAGIC, SharedPage, StorageWord
+from borealis.storage.apply import Progress
+from borealis.storage.futex import make_waker
+
+STATE_WORD: Final = 8
+GENERATION_WORD: Final = 9
+_FUTEX_OFFSET: Final = StorageWord.FUTEX * 8
+_FUTEX_MASK: Final = 0xFFFF_FFFF
+
+
+class State(IntEnum):
+    """What storage is doing."""
+
+    STARTING = 1
+    FOLLOWING = 2
+    WAITING_FOR_JOURNAL = 3
+    OUT_OF_ROOM = 4
+    STOPPED = 5
+
+
+class Publication:
+    """The page, owned."""
+
+    def __init__(self, path: Path) -> None:
+        self._page = SharedPage.own(path, STORAGE_MAGIC)
+        self._wake = make_waker(self._page.address_space, _FUTEX_OFFSET)
+
+    @property
+    def horizon(self) -> Timestamp:
+        return Timestamp(self._page.load(StorageWord.HORIZON))
+
+    def open(self, progress: Progress, horizon: Timestamp, map_bytes: int, readers_max: int, generation: int) -> None:
+        """Say which map is served, before its watermark."""
+        page = self._page
+        page.store(GENERATION_WORD, generation)
+        page.store(StorageWord.MAP_BYTES, map_bytes)
+        page.store(StorageWord.READERS_MAX, readers_max)
+        self.publish_horizon(horizon)
+        page.fence()
+        self.publish_progress(progress)
+
+    def publish_process(self, process_id: int) -> None:
+        self._page.store(StorageWord.PROCESS_ID, process_id)
+
+    def publish_progress(self, progress: Progress) -> None:
+        page = self._page
+        page.store(StorageWord.APPLIED_POSITION, progress.position)
+        page.fence()
+        page.store(StorageWord.APPLIED, progress.timestamp)
+        page.fence()
+        page.store(StorageWord.FUTEX, (page.load(StorageWord.FUTEX) + 1) & _FUTEX_MASK)
+        self._wake()
+
+    def publish_horizon(self, horizon: Timestamp) -> None:
+        self._page.store(StorageWord.HORIZON, max(horizon, self.horizon))
+        self._page.fence()
+
+    def publish_state(self, state: State) -> None:
+        self._page.store(STATE_WORD, state)
+
+    def close(self) -> None:
+        del self._wake  # it holds on to the mapping
+        self._page.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,51 @@
+"""Every number of the storage process that somebody may want to change, with its unit last in its name."""
+
+from dataclasses import dataclass
+from typing import Final
+
+MEBIBYTE: Final = 1 << 20
+GIBIBYTE: Final = 1 << 30
+SECOND_NS: Final = 1_000_000_000
+MILLISECOND_NS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Defaults suit one machine. All bounds are upper bounds."""
+
+    # The map.
+    map_bytes_max: int = 1 << 40
+    map_readers_max: int = 1024
+    reserve_bytes_min: int = 16 * MEBIBYTE
+    reserve_bytes_max: int = GIBIBYTE
+
+    # Apply. A plan collects whole batches up to these; a chunk is what one LMDB transaction writes at most.
+    plan_writes_max: int = 16_384
+    plan_bytes_max: int = 16 * MEBIBYTE
+    chunk_writes_max: int = 4_096
+    chunk_bytes_max: int = 64 * MEBIBYTE
+    receive_bytes: int = MEBIBYTE
+    frame_bytes_max: int = 2 * GIBIBYTE
+    report_delay_ns: int = 5 * MILLISECOND_NS
+    report_bytes: int = MEBIBYTE
+
+    # Collection of old versions.
+    round_interval_ns: int = 100 * MILLISECOND_NS
+    idle_round_interval_ns: int = SECOND_NS
+    horizon_lag_ns: int = SECOND_NS
+    transaction_age_max_ns: int = 300 * SECOND_NS
+    transaction_age_grace_ns: int = 30 * SECOND_NS
+    collect_keys_min: int = 64
+    collect_keys_max: int = 4_096
+    collect_queue_max: int = 1_000_000
+    sweep_entries: int = 2_000
+    reader_check_interval_ns: int = SECOND_NS
+
+    # Snapshots.
+    snapshot_journal_bytes: int = 256 * MEBIBYTE
+    snapshots_kept: int = 2
+
+    # Waiting for others.
+    reconnect_delay_min_ns: int = 10 * MILLISECOND_NS
+    reconnect_delay_max_ns: int = SECOND_NS
+    room_retry_interval_ns: int = SECOND_NS
