@@ -1,4 +1,4 @@
-"""`python -m borealis.storage --data DIR --run RUNDIR [--uid N --gid N]`; prints `ready` when it follows the journal."""
+"""`python -m borealis.storage --data DIR --run DIR [--uid N --gid N]`; prints `ready` when it follows the journal."""
 
 import argparse
 import logging
