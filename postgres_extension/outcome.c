@@ -29,6 +29,8 @@
 #include "outcome.h"
 #include "shared_pages.h"
 
+void		(*outcome_decided_hook) (void) = NULL;
+
 static emit_log_hook_type previous_emit_log_hook = NULL;
 
 static bool is_decided = false;
@@ -92,6 +94,9 @@ outcome_decided(void)
 	decided_context.arg = NULL;
 	decided_context.previous = error_context_stack;
 	error_context_stack = &decided_context;
+
+	if (unlikely(outcome_decided_hook != NULL))
+		outcome_decided_hook();
 }
 
 bool

@@ -26,6 +26,12 @@ extern void outcome_decided(void);
 extern bool outcome_is_decided(void);
 
 /*
+ * Called after each decision, for tests of what follows it.  NULL outside of
+ * tests.
+ */
+extern void (*outcome_decided_hook) (void);
+
+/*
  * First thing in XACT_EVENT_COMMIT and XACT_EVENT_ABORT.  An abort after the
  * decision ends the session.
  */

@@ -329,6 +329,10 @@ shared_pages_startup(void)
 	off_t		size;
 	int			fd;
 
+	/* A server outside of a cluster: its tables are local. */
+	if (borealis_run_directory == NULL || borealis_run_directory[0] == '\0')
+		return;
+
 	header.count = reader_slots_count();
 	size = sizeof(header) + header.count * sizeof(ReaderSlot);
 

@@ -12,7 +12,7 @@
 /*
  * Creates the instance's reader slots, all free.  Called by the postmaster
  * whenever it sets up shared memory: at its start and after a crash of a
- * backend, which leaves its slot taken.
+ * backend, which leaves its slot taken.  Does nothing without a run directory.
  */
 extern void shared_pages_startup(void);
 
