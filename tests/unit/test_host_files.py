@@ -1,0 +1,112 @@
+"""Files that the host writes: settings, the layout of a data directory, the table of reader slots."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import pytest
+
+from borealis.host.errors import HostError
+from borealis.host.instance import READER_SLOTS, create_readers, is_usable
+from borealis.host.layout import SOCKET_PATH_BYTES_MAX, create_layout, is_locked, open_layout, take_lock
+from borealis.host.postgres_settings import quote, render
+from borealis.host.seed import FINGERPRINT_FILE, as_one_query
+
+
+def test_settings_are_quoted_as_postgresql_reads_them() -> None:
+    assert quote("it's C:\\") == "'it''s C:\\\\'"
+    assert render({"port": 1, "path": Path("/a b")}) == "port = '1'\npath = '/a b'\n"
+
+
+def test_a_query_for_the_single_user_server_has_no_empty_line_inside() -> None:
+    assert as_one_query("SELECT 1;\n\n \nSELECT 2;\n") == "SELECT 1;\nSELECT 2;\n\n"
+
+
+def test_a_layout_is_created_once_and_found_again(tmp_path: Path) -> None:
+    created = create_layout(tmp_path)
+    assert (tmp_path / "VERSION").read_text() == "borealis data 1\n"
+    assert created.storage_map.is_dir()
+    assert create_layout(tmp_path) == created
+    assert open_layout(tmp_path) == created
+
+
+def test_an_interrupted_creation_is_completed(tmp_path: Path) -> None:
+    create_layout(tmp_path)
+    (tmp_path / "VERSION").unlink()
+    create_layout(tmp_path)
+    assert (tmp_path / "VERSION").exists()
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(HostError, match="not a Borealis data directory"):
+        create_layout(tmp_path)
+    assert os.listdir(tmp_path) == ["letter.txt"]
+
+
+def test_data_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "VERSION").write_text("borealis data 2\n")
+    with pytest.raises(HostError, match="another version"):
+        create_layout(tmp_path)
+
+
+def test_a_long_path_gets_its_sockets_elsewhere(tmp_path: Path) -> None:
+    root = tmp_path / ("x" * 100)
+    root.mkdir()
+    layout = create_layout(root)
+    try:
+        assert (root / "run").is_symlink()
+        assert (root / "run").resolve() == layout.run
+        assert len(bytes(layout.run / "instance-100" / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES_MAX
+        assert layout.run.stat().st_mode & 0o777 == 0o700
+        assert create_layout(root) == layout
+    finally:
+        layout.run.rmdir()
+
+
+def test_a_short_named_folder_that_others_can_enter_is_not_used(tmp_path: Path) -> None:
+    root = tmp_path / ("x" * 100)
+    root.mkdir()
+    run = create_layout(root).run
+    try:
+        run.chmod(0o777)
+        with pytest.raises(HostError, match="not a private folder"):
+            create_layout(root)
+    finally:
+        run.rmdir()
+
+
+def test_one_host_at_a_time(tmp_path: Path) -> None:
+    lock = take_lock(tmp_path)
+    assert is_locked(tmp_path)
+    with pytest.raises(HostError, match=f"already runs on .*process {os.getpid()}"):
+        take_lock(tmp_path)
+    os.close(lock)
+    assert not is_locked(tmp_path)
+
+
+def test_reader_slots_are_emptied_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "instance-1.readers"
+    create_readers(path)
+    identity = path.stat().st_ino
+    with path.open("r+b") as file:
+        file.seek(64)
+        file.write(b"\xff" * 32)
+    create_readers(path)
+    content = path.read_bytes()
+    assert path.stat().st_ino == identity
+    assert struct.unpack_from("<8sQ", content) == (b"BRLSRDR1", READER_SLOTS)
+    assert content[16:] == bytes(64 - 16 + 16 * READER_SLOTS)
+
+
+def test_local_state_is_used_only_in_the_boot_and_with_the_seed_that_it_was_written_with(tmp_path: Path) -> None:
+    folder = create_layout(tmp_path).instance(1)
+    assert not is_usable(folder, "seed 1", "boot 1")
+    folder.pgdata.mkdir(parents=True)
+    (folder.pgdata / FINGERPRINT_FILE).write_text("seed 1")
+    folder.boot.write_text("boot 1")
+    assert is_usable(folder, "seed 1", "boot 1")
+    assert not is_usable(folder, "seed 2", "boot 1")
+    assert not is_usable(folder, "seed 1", "boot 2")
