@@ -16,6 +16,7 @@ import psycopg
 
 from borealis.host.account import NOBODY
 from borealis.host.postgres_settings import ADMIN, DATABASE, DISPOSABLE, SERVED, SUPERUSER, render
+from borealis.host.seed import INITDB_OPTIONS
 from borealis.host.server_tree import find_postgres
 from tests.cluster import Connection, free_ports
 
@@ -40,8 +41,8 @@ class StockServer:
         self._run("pg_ctl", "-D", self._data, "-w", "-t", START_S, "-l", self.folder / "log", "start")
 
     def _create(self) -> None:
-        initdb = ("-U", SUPERUSER, "--locale=C", "--encoding=UTF8", "--auth=trust", "--no-sync", "-D", self._data)
-        self._run("initdb", *initdb)
+
+        self._run("initdb", *INITDB_OPTIONS, "-D", self._data)
         settings = {
             **DISPOSABLE,
             **SERVED,
