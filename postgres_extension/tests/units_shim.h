@@ -1,0 +1,21 @@
+/*
+ * units_shim.h
+ *	  Stands in for what the units under test use of the rest of the extension.
+ */
+#ifndef BOREALIS_UNITS_SHIM_H
+#define BOREALIS_UNITS_SHIM_H
+
+#include "../borealis.h"
+
+/* What the services would publish. */
+typedef struct ShimState
+{
+	uint64		map_size;
+	uint32		readers_max;
+	bool		is_below_horizon;
+	uint64		record_size_max;
+} ShimState;
+
+extern ShimState shim_state;
+
+#endif							/* BOREALIS_UNITS_SHIM_H */
