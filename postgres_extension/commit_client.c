@@ -48,7 +48,7 @@ static const Refusal refusals[] = {
 	[REASON_DISK_FULL] = {ERRCODE_DISK_FULL,
 		"could not commit: the journal's disk is full",
 	"Nothing of this transaction was stored.  Free disk space, then retry it."},
-	[REASON_STORAGE_BEHIND] = {ERRCODE_INSUFFICIENT_RESOURCES,
+	[REASON_STORAGE_BEHIND] = {ERRCODE_TOO_MANY_CONNECTIONS,
 		"could not commit: storage is too far behind",
 	"Nothing of this transaction was stored.  Retry it after a pause."},
 	[REASON_TOO_LARGE] = {ERRCODE_PROGRAM_LIMIT_EXCEEDED,

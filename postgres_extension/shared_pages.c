@@ -402,7 +402,10 @@ reader_slot_publish(BorealisTimestamp read_timestamp)
 
 	__atomic_store_n(&reader_slot->read_timestamp, read_timestamp, __ATOMIC_SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return load_word(page->horizon) <= read_timestamp;
+	if (likely(load_word(page->horizon) <= read_timestamp))
+		return true;
+	reader_slot_clear();
+	return false;
 }
 
 void

@@ -39,8 +39,8 @@ extern bool shared_is_applied(BorealisTimestamp timestamp);
 
 /*
  * This backend's reader slot: publishes the read timestamp, so that storage
- * keeps the versions it needs.  Returns false if the horizon had passed the
- * timestamp already: take a newer one and call again.
+ * keeps the versions it needs.  Returns false, with the slot free, if the
+ * horizon had passed the timestamp already: take a newer one and call again.
  */
 extern bool reader_slot_publish(BorealisTimestamp read_timestamp);
 /* At the end of a transaction; safe in a signal handler. */
