@@ -23,8 +23,12 @@ up: build
 build: $(STAMP)
 	@$(MAKE) --no-print-directory -j2 -C postgres_extension
 
-$(STAMP): pyproject.toml setup.py constraints.txt tests/datasets.txt tools/make_environment.py
+# Made once and kept: a changed dependency is installed into the environment that others may be using.
+$(BIN)/pip:
 	$(PYTHON) tools/make_environment.py $(VENV)
+	@touch $@
+
+$(STAMP): pyproject.toml setup.py constraints.txt tests/datasets.txt | $(BIN)/pip
 	$(PIP) install --quiet --upgrade --constraint constraints.txt pip setuptools
 	$(PIP) install --quiet --no-build-isolation --constraint constraints.txt --editable '.[dev]'
 	$(PIP) install --quiet --no-build-isolation --no-deps --require-hashes --requirement tests/datasets.txt

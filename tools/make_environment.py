@@ -55,7 +55,7 @@ def main(folder: Path) -> None:
             f"Borealis needs Python {'.'.join(map(str, PYTHON_MINIMUM))} or newer; this is {sys.version.split()[0]}"
         )
     with_pip = has_ensurepip()
-    venv.EnvBuilder(clear=True, symlinks=True, with_pip=with_pip).create(folder)
+    venv.EnvBuilder(symlinks=True, with_pip=with_pip).create(folder)
     if not with_pip:
         install_pip(folder.resolve() / "bin" / "python")
 
