@@ -73,7 +73,7 @@ batch_array(const RangeBatch *batch, bool of_keys)
 									  ? make_bytea(batch->data + item->key_offset, item->key_size)
 									  : make_bytea(batch->data + item->value_offset, item->value_size));
 	}
-	return PointerGetDatum(construct_array_builtin(elements, batch->count, BYTEAOID));
+	return PointerGetDatum(construct_array(elements, batch->count, BYTEAOID, -1, false, TYPALIGN_INT));
 }
 
 /*

@@ -248,7 +248,16 @@ def index_key(number: int, index: int = 11) -> bytes:
 
 
 # One key of an index begins like the unique value that is locked with it.
-KEYS = [row_key(1), row_key(2), row_key(3), row_key(1, table=2), index_key(1), index_key(1)[:-1], index_key(2), index_key(1, 12)]
+KEYS = [
+    row_key(1),
+    row_key(2),
+    row_key(3),
+    row_key(1, table=2),
+    index_key(1),
+    index_key(1)[:-1],
+    index_key(2),
+    index_key(1, 12),
+]
 RELFILENODES = sorted({relfilenode(key) for key in KEYS})
 
 
@@ -262,7 +271,9 @@ def scripts(draw: st.DrawFn) -> list[Operation]:
         command += draw(st.integers(0, 1))
         if verb == "put":
             key = draw(keys)
-            kind = draw(st.sampled_from([INSERT, UPDATE, KEY_UPDATE, DELETE] if key[0] == 0x10 else [INDEX_PUT, INDEX_DELETE]))
+            kind = draw(
+                st.sampled_from([INSERT, UPDATE, KEY_UPDATE, DELETE] if key[0] == 0x10 else [INDEX_PUT, INDEX_DELETE])
+            )
             size = 0 if kind in (DELETE, INDEX_DELETE) else draw(st.integers(1, 20))
             result.append(("put", key, kind, command, size))
             puts += 1
@@ -334,7 +345,12 @@ def test_values_survive_the_growth_and_rewinding_of_memory(connection: Connectio
 
 
 def test_a_number_is_not_used_again(connection: Connection) -> None:
-    script: list[Operation] = [("start",), ("put", row_key(1), INSERT, 1, 5), ("abort",), ("put", row_key(2), INSERT, 2, 5)]
+    script: list[Operation] = [
+        ("start",),
+        ("put", row_key(1), INSERT, 1, 5),
+        ("abort",),
+        ("put", row_key(2), INSERT, 2, 5),
+    ]
     assert_same(connection, [*script, ("version", 0), ("version", 1)])
     assert run(connection, script)[-1] == "1"
 
