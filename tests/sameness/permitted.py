@@ -7,8 +7,8 @@ A file `differences/<script>.txt` lists them as blocks, separated by blank lines
     -a line of the transcript on Postgres
     +a line of the transcript on Borealis
 
-Promises: a transcript passes only if each of its differences is listed and each listed one occurs as often as it says, so
-that neither a new difference nor one that has disappeared goes unnoticed.
+Promises: a transcript passes only if each of its differences is listed and each listed one occurs as often as it says,
+so that neither a new difference nor one that has disappeared goes unnoticed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Difference:
         return "\n".join([*(f"-{line}" for line in self.left), *(f"+{line}" for line in self.right)])
 
 
-class MalformedList(Exception):
+class MalformedListError(Exception):
     """A list of permitted differences breaks its own format."""
 
 
@@ -48,7 +48,7 @@ def parse_permitted(text: str) -> Counter[Difference]:
     """Reads a list of permitted differences.
 
     Raises:
-        MalformedList: a block has no reason, no lines, or a line of an unknown kind.
+        MalformedListError: a block has no reason, no lines, or a line of an unknown kind.
     """
     permitted: Counter[Difference] = Counter()
     for block in filter(None, (part.strip("\n") for part in text.split("\n\n"))):
@@ -63,13 +63,13 @@ def parse_permitted(text: str) -> Counter[Difference]:
             elif (name := line.partition(":")[0]) in ("reason", "times"):
                 header[name] = line.partition(":")[2].strip()
             elif not line.startswith("#"):
-                raise MalformedList(f"neither a header nor a line of output: {line!r}")
+                raise MalformedListError(f"neither a header nor a line of output: {line!r}")
         if not left and not right:
             if header:
-                raise MalformedList(f"a block without lines: {block!r}")
+                raise MalformedListError(f"a block without lines: {block!r}")
             continue
         if not header.get("reason"):
-            raise MalformedList(f"a difference without a reason: {block!r}")
+            raise MalformedListError(f"a difference without a reason: {block!r}")
         permitted[Difference(tuple(left), tuple(right))] += int(header.get("times", "1"))
     return permitted
 

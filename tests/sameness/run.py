@@ -11,28 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.sameness.permitted import judge, parse_permitted  # noqa: E402
-from tests.sameness.script import Server, end_state, run_script  # noqa: E402
-
-HERE = Path(__file__).parent
-
-
-def permitted_text(script: Path) -> str:
-    listed = HERE / "differences" / f"{script.stem}.txt"
-    return listed.read_text() if listed.exists() else ""
-
-
-def compare(script: Path, left: list[Server], right: list[Server]) -> str:
-    """The report on one script; empty if all is as it should be."""
-    text = script.read_text()
-    left_output, right_output = run_script(text, left), run_script(text, right)
-    report = judge(left_output, right_output, parse_permitted(permitted_text(script)))
-    if not report and not permitted_text(script):
-        left_end = end_state(left[0])
-        for number, instance in enumerate(right):
-            if problem := judge(left_end, end_state(instance), parse_permitted("")):
-                report += f"\nend state on instance {number}:\n{problem}"
-    return report
+from tests.sameness.corpus import SCRIPTS, compare
+from tests.sameness.script import Server
 
 
 def main() -> int:
@@ -41,7 +21,7 @@ def main() -> int:
     arguments.add_argument("right")
     arguments.add_argument("scripts", nargs="*", type=Path)
     arguments.add_argument("--programs", type=Path, required=True)
-    arguments.add_argument("--user", default="postgres")
+    arguments.add_argument("--user", default="admin")
     arguments.add_argument("--database", default="postgres")
     options = arguments.parse_args()
 
@@ -52,7 +32,7 @@ def main() -> int:
         ]
 
     failed = 0
-    for script in options.scripts or sorted((HERE / "sql").glob("*.sql")):
+    for script in options.scripts or SCRIPTS:
         report = compare(script, servers(options.left), servers(options.right))
         print(f"{'FAIL' if report else 'ok  '} {script.stem}", flush=True)
         if report:

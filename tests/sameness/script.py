@@ -1,11 +1,12 @@
 """Scripts of the sameness corpus: how one is run, and how its output is made comparable.
 
-A script is a psql file. A line `-- @next session` ends one session; the next one is served by the other instance where a
-database has two. Every session starts with `search_path = same`, a schema that is fresh for each script. A script may
+A script is a psql file. A line `-- @next session` ends one session; the next one is served by the other instance where
+a database has two. Every session starts with `search_path = same`, a schema that is fresh for each script. A script may
 make further schemas and roles as long as their names begin with `same_`.
 
-Promises: the output of a script depends only on the script and on the database's behaviour. Only what may legally differ
-between two servers is removed from it: source locations, process ids and the name of the table access method.
+Promises: the output of a script depends only on the script and on the database's behaviour. Only what may legally
+differ between two servers is removed from it: source locations, process ids, numbers of temporary schemas and the name
+of the table access method. A session that does not reach its end is an error, however equal the outputs are.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ SETTINGS = " ".join(
         "TimeZone": "UTC",
         "DateStyle": "ISO,MDY",
         "IntervalStyle": "postgres",
-        "lc_messages": "C",
         "bytea_output": "hex",
         "client_min_messages": "notice",
+        # The creator of a role may become it: what a superuser could do without.
+        "createrole_self_grant": "set,inherit",
     }.items()
 )
 
@@ -45,6 +47,10 @@ where n.nspname ~ '^same(_|$)' and c.relkind in ('r', 'p', 'm') order by n.nspna
 """
 
 
+class SessionLostError(Exception):
+    """A client program could not connect, or lost its connection: what it printed proves nothing."""
+
+
 @dataclass(frozen=True)
 class Server:
     """One Postgres to talk to, and the directory of the client programs to talk with."""
@@ -56,7 +62,11 @@ class Server:
     database: str
 
     def run(self, program: str, *arguments: str, stdin: str = "") -> str:
-        """Runs a client program; returns stdout and stderr as the program interleaved them."""
+        """Runs a client program; returns stdout and stderr as the program interleaved them.
+
+        Raises:
+            SessionLostError: the program says that it could not do its work.
+        """
         environment = {
             "PATH": os.environ.get("PATH", ""),
             "PGHOST": self.host,
@@ -76,7 +86,10 @@ class Server:
             timeout=SESSION_TIMEOUT_S,
             check=False,
         )
-        return done.stdout.decode(errors="replace")
+        output = done.stdout.decode(errors="replace")
+        if done.returncode:
+            raise SessionLostError(f"{program} ended with status {done.returncode}:\n{output[-2000:]}")
+        return output
 
     def psql(self, text: str, *arguments: str) -> str:
         return self.run("psql", "-X", "-q", "-v", "VERBOSITY=verbose", *arguments, stdin=text)
@@ -87,13 +100,16 @@ def sessions_of(script: str) -> list[str]:
     return SESSION_BREAK.split(script)
 
 
+def clean_up(instance: Server) -> None:
+    """Drops whatever scripts have left behind."""
+    instance.psql("set client_min_messages = error;" + CLEAN_UP)
+
+
 def run_script(script: str, instances: Sequence[Server]) -> str:
     """Runs each session on the next instance in turn; returns the whole normalised transcript."""
-    instances[0].psql("set client_min_messages = error;" + CLEAN_UP)
+    clean_up(instances[0])
     instances[0].psql("create schema same;")
-    outputs = [
-        instances[number % len(instances)].psql(text, "-a") for number, text in enumerate(sessions_of(script))
-    ]
+    outputs = [instances[number % len(instances)].psql(text, "-a") for number, text in enumerate(sessions_of(script))]
     return normalised("\n-- @next session\n".join(outputs))
 
 
@@ -116,6 +132,7 @@ NORMALISATIONS = (
     (re.compile(r"^SET default_table_access_method = \w+;\n", re.MULTILINE), ""),
     (re.compile(r"^-- (?:Name|Dumped|Started|Completed).*\n", re.MULTILINE), ""),
     (re.compile(r"server process \(PID \d+\)"), "server process (PID n)"),
+    (re.compile(r"\bpg_temp_\d+\b"), "pg_temp_n"),
 )
 
 

@@ -17,7 +17,7 @@ set enable_seqscan = off;
 select a, b from h where a between 1 and 9 order by a, b;
 update h set a = -a where a < 10;
 select a, b from h where a < 0 order by a, b;
-delete from h where a < -5 returning a, b;
+with d as (delete from h where a < -5 returning a, b) select * from d order by a;
 create unique index h_b on h (b);
 select a, b from h where b = 'n500';
 insert into h values (1, 'n500');

@@ -1,0 +1,68 @@
+-- DDL in transactions: rolled back, mixed with DML, several statements, savepoints, the same names again.
+begin; create table t (id int primary key, v text); insert into t values (1, 'a'); select * from t; rollback;
+select * from t;
+begin; create table t (id int primary key, v text); insert into t values (1, 'b'), (2, 'c'); commit;
+select * from t order by id;
+begin; drop table t; select * from t; rollback;
+select * from t order by id;
+begin; drop table t; create table t (other int); insert into t values (5); select * from t; rollback;
+select * from t order by id;
+begin; alter table t add column n int default 5; update t set n = 6 where id = 1; insert into t values (3, 'd', 7); select * from t order by id; rollback;
+select * from t order by id;
+begin; alter table t rename to t2; insert into t2 values (9, 'nine'); alter table t2 rename column v to vv; select vv from t2 where id = 9; commit;
+select * from t2 order by id;
+alter table t2 rename to t; alter table t rename column vv to v;
+begin; create index t_v on t (v); select id from t where v = 'nine'; drop index t_v; create unique index t_v on t (v); insert into t values (10, 'nine'); rollback;
+select count(*) from pg_indexes where tablename = 't' and schemaname = 'same';
+begin; create type same_m as enum ('x', 'y'); create table m (id int primary key, k same_m); insert into m values (1, 'y'); create view mv as select * from m; create function mf() returns same_m language sql as 'select k from mv'; select mf(); rollback;
+select to_regclass('m'), to_regtype('same_m'), to_regproc('mf');
+begin; create type same_m as enum ('x', 'y'); create table m (id int primary key, k same_m); insert into m values (1, 'y'); create view mv as select * from m; create function mf() returns same_m language sql as 'select k from mv'; commit;
+select mf();
+begin; insert into m values (2, 'x'); alter table m add column z int not null default 0; savepoint s; alter table m drop column k cascade; select * from m order by id; rollback to s; select * from m order by id; update m set z = id; commit;
+select * from m order by id;
+begin; truncate m; alter table m add column q text default 'q'; insert into m (id) values (1); commit;
+select * from m;
+begin; create table p (id int primary key); create table c (id int primary key, p int references p); insert into p values (1); insert into c values (1, 1); commit;
+begin; insert into c values (2, 2); alter table c drop constraint c_p_fkey; rollback;
+begin; alter table c drop constraint c_p_fkey; insert into c values (2, 2); rollback;
+insert into c values (2, 2);
+begin; alter table c drop constraint c_p_fkey; insert into c values (2, 2); alter table c add foreign key (p) references p; rollback;
+begin; insert into p values (7); alter table p add column v int; insert into c values (7, 7); commit;
+select * from c order by id; select * from p order by id;
+begin; create schema same_x; create table same_x.t (id int); insert into same_x.t values (1); set local search_path = same_x; select * from t; commit;
+select * from same_x.t;
+begin; drop schema same_x cascade; select to_regclass('same_x.t'); rollback;
+select * from same_x.t;
+begin; create role same_r; grant select on t to same_r; set local role same_r; select count(*) from t; rollback;
+select count(*) from pg_roles where rolname = 'same_r';
+begin; insert into t values (50, 'x'); comment on table t is 'hello'; create sequence sq; select nextval('sq'); commit;
+select obj_description('t'::regclass), nextval('sq');
+create table ctas as select * from t where id < 3;
+begin; create table ctas2 as select * from ctas; update ctas2 set v = 'changed'; insert into ctas select id + 100, v from ctas2; drop table ctas2; commit;
+select * from ctas order by id;
+begin; create table r1 (id int primary key); savepoint a; create table r2 (id int primary key); savepoint b; create table r3 (id int primary key); rollback to b; insert into r2 values (1); rollback to a; insert into r1 values (1); create table r2 (x text); commit;
+select * from r1; select * from r2; select to_regclass('r3');
+begin; create table twice (id int); drop table twice; create table twice (id int, v int); insert into twice values (1, 2); commit;
+select * from twice;
+begin; alter table twice alter v type text, add primary key (id); insert into twice values (1, 'dup'); commit;
+begin; alter table twice alter v type text, add primary key (id); insert into twice values (2, 'ok'); commit;
+select * from twice order by id;
+do $$ begin create table in_do (id int primary key); insert into in_do values (1); execute 'alter table in_do add v int default 3'; raise notice '%', (select v from in_do); end $$;
+do $$ begin begin create table gone (id int); insert into gone values (1); raise exception 'x'; exception when others then raise notice 'undone'; end; create table stays (id int); end $$;
+select to_regclass('gone'), to_regclass('stays');
+begin; delete from t; drop table t; rollback; select count(*) from t;
+begin; create table ev (id int primary key, v int); insert into ev select g, g from generate_series(1, 1000) g; create index on ev (v); analyze ev; select count(*) from ev where v > 990; update ev set v = -v; create index on ev (id, v); select count(*) from ev where v < 0; commit;
+select count(*), sum(v) from ev;
+-- @next session
+select count(*), sum(v) from ev; select * from twice order by id; select mf();
+begin; alter table ev add column w int default 1; update ev set w = 2 where id = 1; select sum(w) from ev; commit;
+begin; drop table ev; rollback;
+create table by_second (id int primary key, v text); insert into by_second values (1, 'second');
+-- @next session
+select sum(w) from ev; select * from by_second;
+begin; drop table by_second; create table by_second (k text primary key); insert into by_second values ('first again'); commit;
+-- @next session
+select * from by_second; insert into by_second values ('and second');
+drop table ev;
+-- @next session
+select * from ev; select * from by_second order by k;

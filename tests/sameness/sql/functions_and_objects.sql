@@ -1,0 +1,43 @@
+-- Other schema objects: functions, overloads, aggregates, operators, casts, collations, statistics, event triggers, text search, extensions.
+create function add(a int, b int default 10) returns int language sql immutable strict return a + b;
+create function add(a text, b text) returns text language sql as $$ select $1 || $2 $$;
+select add(1), add(1, 2), add('x', 'y'), add(b => 5, a => 1), add(null, 1);
+create or replace function add(a int, b int default 10) returns int language sql immutable as 'select a - b';
+select add(1, 2);
+create or replace function add(a int, b int default 10) returns text language sql as 'select 1::text';
+create table t (id int primary key default add(5, 4), v int check (add(v, 0) > 0), g int generated always as (add(v, 1)) stored);
+create index on t (add(v, 100));
+insert into t (v) values (5) returning *; insert into t (v) values (-5);
+drop function add(int, int); drop function add;
+alter function add(text, text) rename to concat2; alter function concat2(text, text) immutable cost 5 set work_mem = '2MB';
+select proname, provolatile, procost, proconfig from pg_proc where pronamespace = 'same'::regnamespace order by proname, pronargs;
+create function rows() returns table (a int, b text) language sql rows 3 as $$ values (1, 'x'), (2, 'y') $$; select * from rows() where a > 1; select rows(); select (rows()).b;
+create function rec() returns setof record language sql as 'values (1, 2.5)'; select * from rec() as r (a int, b numeric); select * from rec();
+create aggregate mysum (int) (sfunc = int4pl, stype = int, initcond = '0'); select mysum(v) from (values (1), (2)) x (v);
+create aggregate first_agg (anyelement) (sfunc = array_append_one, stype = anyelement);
+create function poly(anyelement) returns anyelement language sql as 'select $1'; select poly(1), poly('x'::text);
+create collation same_c (locale = 'C'); create table coll (t text collate same_c primary key); insert into coll values ('b'), ('B'), ('a'); select * from coll order by t;
+create text search configuration same_ts (copy = simple); select to_tsvector('same_ts', 'Two Words');
+create table ts (id int primary key, body text, v tsvector generated always as (to_tsvector('simple', body)) stored); insert into ts values (1, 'a quick fox'), (2, 'lazy dog'); select id from ts where v @@ 'fox' order by id;
+create domain same_dom as text; create or replace function dom(same_dom) returns int language sql as 'select length($1)'; select dom('four');
+create function ev() returns event_trigger language plpgsql as $$ begin raise notice 'event % %', tg_event, tg_tag; end $$;
+create event trigger same_et on ddl_command_end when tag in ('CREATE TABLE') execute function ev();
+create table fires (id int); drop event trigger same_et; create table silent (id int);
+create procedure pr(a int, inout b int) language sql as 'insert into t (id, v) values (a, b); select a + b'; call pr(50, 1); select id, v from t order by id;
+create view uses as select add(v, 1) from t; create operator <+> (leftarg = int, rightarg = int, function = int4pl); select 1 <+> 2;
+create type same_ty as (a int); create function ty(same_ty) returns int language sql as 'select $1.a'; select ty(row (4)::same_ty), (row (4)::same_ty).a;
+do language plpgsql $$ begin raise notice 'do'; end $$;
+create schema same_multi create table mt (id int primary key) create view mv as select id from mt create index mi on mt (id desc); insert into same_multi.mt values (1), (2); select * from same_multi.mv order by id;
+alter schema same_multi rename to same_multi2; select count(*) from same_multi2.mv; drop schema same_multi2; drop schema same_multi2 cascade;
+set work_mem = '3MB'; show work_mem; set local work_mem = '4MB'; begin; set local work_mem = '5MB'; show work_mem; commit; show work_mem; reset work_mem;
+select set_config('my.setting', 'x', false), current_setting('my.setting'), current_setting('my.none', true);
+create function guc() returns text language sql set my.setting = 'inner' as 'select current_setting(''my.setting'')'; select guc(), current_setting('my.setting');
+comment on function guc() is 'fn comment'; select obj_description('guc'::regproc);
+security label on table t is 'x';
+create foreign data wrapper same_fdw; create server same_srv foreign data wrapper same_fdw; create foreign table ft (id int) server same_srv; drop foreign data wrapper same_fdw cascade;
+create publication same_pub for table t; drop publication same_pub;
+-- @next session
+select add(7, 3), poly(2), 1 <+> 5, ty(row (9)::same_ty); select * from coll order by t; select to_tsvector('same_ts', 'Two Words'); call pr(60, 2);
+create or replace function add(a int, b int default 10) returns int language sql immutable as 'select a * b';
+-- @next session
+select add(7, 3); insert into t (v) values (2) returning *;

@@ -1,0 +1,46 @@
+-- Roles, membership, grants on every kind of object, default privileges, ownership, SECURITY DEFINER, SET ROLE.
+create role same_reader; create role same_writer login password 'x' connection limit 5; create role same_group; create role same_noinherit noinherit;
+grant same_group to same_writer with admin option; grant same_reader to same_noinherit;
+create table t (id int primary key, a int, secret text); insert into t values (1, 1, 's');
+create sequence sq; create function f() returns int language sql as 'select 1'; create view v as select id, a from t;
+revoke execute on function f() from public;
+set role same_reader; select * from t; reset role;
+grant usage on schema same to same_reader, same_writer, same_group;
+set role same_reader; select * from t; reset role;
+grant select (id, a) on t to same_reader; grant insert, update (a) on t to same_writer; grant select on v to same_group;
+set role same_reader; select id, a from t; select secret from t; select * from t; select count(*) from t; update t set a = 2; reset role;
+set role same_writer; insert into t values (2, 2, 'w'); update t set a = 3; update t set secret = 'x'; select * from v; delete from t; reset role;
+set role same_noinherit; select id from t; set role same_reader; select id from t; reset role;
+grant delete on t to same_group with grant option;
+set role same_writer; set role same_group; grant delete on t to same_reader; reset role;
+set role same_reader; delete from t where id = 2; reset role;
+revoke delete on t from same_group; revoke delete on t from same_group cascade;
+set role same_reader; delete from t where id = 2; reset role;
+grant usage on sequence sq to same_reader; set role same_reader; select nextval('sq') > 0; select setval('sq', 5); select f(); reset role;
+grant execute on function f() to same_reader; set role same_reader; select f(); reset role;
+create function definer() returns bigint language sql security definer set search_path = same as 'select count(*) from t';
+set role same_group; select definer(); reset role;
+alter default privileges in schema same grant select on tables to same_group;
+create table later (id int); set role same_group; select count(*) from later; reset role;
+alter table later owner to same_writer; set role same_writer; alter table later add column x int; drop table later; reset role;
+set role same_reader; create table same.no (id int); reset role;
+grant create on schema same to same_writer; set role same_writer; create table mine (id int primary key, r int references t); reset role;
+grant references on t to same_writer; set role same_writer; create table mine (id int primary key, r int references t); insert into mine values (1, 1), (2, 99); insert into mine values (1, 1); reset role;
+delete from t where id = 1;
+set role same_writer; drop table t; truncate t; create index on t (a); alter table t add x int; reset role;
+grant truncate, trigger on t to same_writer; set role same_writer; truncate t; truncate t cascade; reset role;
+select has_table_privilege('same_reader', 't', 'select'), has_column_privilege('same_reader', 't', 'a', 'select'), has_function_privilege('same_reader', 'f()', 'execute');
+select grantee, privilege_type, is_grantable from information_schema.role_table_grants where table_schema = 'same' and table_name in ('t', 'v') and grantee ~ '^same_' order by 1, 2, table_name;
+reassign owned by same_writer to current_user;
+alter role same_reader rename to same_reader2; alter role same_reader2 createdb nologin valid until '2030-01-01'; alter role same_reader2 set work_mem = '1MB'; comment on role same_reader2 is 'a reader';
+select rolname, rolcreatedb, rolvaliduntil, rolconfig from pg_roles where rolname = 'same_reader2';
+drop role same_reader2;
+-- @next session
+select rolname, rolcreatedb, rolvaliduntil, rolconfig, rolconnlimit from pg_roles where rolname ~ '^same_' order by 1;
+set role same_reader2; select id from t; select secret from t; reset role;
+revoke all on t from same_reader2;
+-- @next session
+set role same_reader2; select id from t; reset role;
+drop owned by same_reader2, same_writer, same_group, same_noinherit cascade;
+drop role same_reader2, same_writer, same_group, same_noinherit;
+select count(*) from pg_roles where rolname ~ '^same_';
