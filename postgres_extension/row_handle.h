@@ -1,0 +1,68 @@
+/*
+ * row_handle.h
+ *	  Item pointers as handles of row versions.
+ *
+ * Postgres addresses rows by ItemPointer.  Here one stands for a version:
+ *	 - an own version: its number in the write set, top bit set;
+ *	 - a committed row that a plan may come back for: an interned handle, one
+ *	   for each key, valid until the transaction ends;
+ *	 - a committed row that a scan is just returning: a transient handle,
+ *	   which only names the current row, so that scans cost no memory.
+ */
+#ifndef BOREALIS_ROW_HANDLE_H
+#define BOREALIS_ROW_HANDLE_H
+
+#include "borealis.h"
+
+#include "storage/itemptr.h"
+#include "write_set.h"
+
+/* What a handle names.  The key belongs to the handle table or the write set. */
+typedef struct RowAddress
+{
+	const uint8 *key;
+	uint32		key_size;
+	WriteVersion *version;		/* NULL: the committed version */
+} RowAddress;
+
+/*
+ * The row that an index scan has just found, for the fetch that follows.  The
+ * pointers are the scan's and valid until its next step.
+ */
+typedef struct CurrentRow
+{
+	ItemPointerData handle;
+	Oid			relfilenode;
+	RowAddress	address;
+	const uint8 *value;			/* stored row, or NULL if it must be read */
+	uint32		value_size;
+	bool		keys_only;		/* index-only scan: nobody will look at the row */
+} CurrentRow;
+
+extern CurrentRow current_row;
+
+extern void row_handle_for_version(const WriteVersion *version, ItemPointer handle);
+extern void row_handle_intern(const uint8 *key, uint32 key_size, ItemPointer handle);
+extern void row_handle_transient(ItemPointer handle);
+/* A handle that only tells order, for samples. */
+extern void row_handle_for_order(uint64 number, ItemPointer handle);
+
+/*
+ * False if the handle names nothing that this transaction knows.  Transient
+ * handles are not resolved: who finds one compares it with current_row.
+ */
+extern bool row_handle_resolve(const ItemPointerData *handle, RowAddress *address);
+extern bool row_handle_is_transient(const ItemPointerData *handle);
+
+/*
+ * True while a query runs that may come back for the rows it scans: it
+ * modifies or locks, or is a cursor.
+ */
+extern bool row_handles_are_kept;
+
+extern void row_handles_reset(void);
+
+/* Offsets of one block, for lossy bitmap pages. */
+#define ROW_HANDLE_OFFSETS 256
+
+#endif							/* BOREALIS_ROW_HANDLE_H */

@@ -1,0 +1,550 @@
+/*
+ * table_scan.c
+ *	  Reading tables: sequential, bitmap and sample scans, fetches by handle.
+ */
+#include "borealis.h"
+
+#include "access/htup_details.h"
+#include "access/relscan.h"
+#include "catalog/index.h"
+#include "commands/progress.h"
+#include "executor/executor.h"
+#include "nodes/tidbitmap.h"
+#include "pgstat.h"
+#include "utils/backend_progress.h"
+#include "utils/rel.h"
+
+#include "ddl_log.h"
+#include "layout.h"
+#include "merge_scan.h"
+#include "row_access.h"
+#include "table_am.h"
+#include "transaction.h"
+
+#define SCAN_ITEMS_FIRST 64
+
+typedef enum ScanPosition
+{
+	SCAN_BEFORE_FIRST,
+	SCAN_ON_ROW,
+	SCAN_AFTER_LAST
+} ScanPosition;
+
+typedef struct BorealisScan
+{
+	TableScanDescData base;
+	MergeScan	merge;
+	RowBuffer	row;
+	StringInfoData lower;		/* the whole table */
+	StringInfoData upper;
+	StringInfoData position_key;	/* when turning round */
+	ScanPosition position;
+	ScanDirection direction;	/* NoMovement: merge is not started */
+	bool		handles_are_kept;
+
+	/* bitmap scans: handles of the current block still to be returned */
+	int			block_next;
+	int			block_count;
+	OffsetNumber block_offsets[ROW_HANDLE_OFFSETS];
+	BlockNumber block;
+
+	/* samples: rows seen so far, and the end of the current virtual block */
+	uint64		sample_row;
+	uint64		sample_end;
+	uint64		sample_rows_per_block;
+} BorealisScan;
+
+typedef struct BorealisIndexFetch
+{
+	IndexFetchTableData base;
+	RowBuffer	row;
+} BorealisIndexFetch;
+
+TableScanDesc
+borealis_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyData *key,
+					ParallelTableScanDesc pscan, uint32 flags)
+{
+	BorealisScan *scan = palloc0(sizeof(BorealisScan));
+
+	if (flags & SO_TYPE_SAMPLESCAN)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("TABLESAMPLE is not supported"),
+				 errhint("Use WHERE random() < fraction instead.")));
+	if (pscan != NULL)
+		elog(ERROR, "parallel scans of Borealis tables are not possible");
+
+	RelationIncrementReferenceCount(rel);
+	scan->base.rs_rd = rel;
+	scan->base.rs_snapshot = snapshot;
+	scan->base.rs_nkeys = nkeys;
+	scan->base.rs_flags = flags;
+	if (nkeys > 0)
+	{
+		scan->base.rs_key = palloc(sizeof(ScanKeyData) * nkeys);
+		if (key != NULL)
+			memcpy(scan->base.rs_key, key, sizeof(ScanKeyData) * nkeys);
+	}
+	merge_scan_init(&scan->merge, CurrentMemoryContext);
+	row_buffer_init(&scan->row, CurrentMemoryContext);
+	initStringInfo(&scan->lower);
+	initStringInfo(&scan->upper);
+	initStringInfo(&scan->position_key);
+	key_append_prefix(&scan->lower, KEY_NAMESPACE_ROW, rel->rd_locator.relNumber);
+	key_append_prefix(&scan->upper, KEY_NAMESPACE_ROW, rel->rd_locator.relNumber);
+	key_make_successor(&scan->upper);
+	scan->position = SCAN_BEFORE_FIRST;
+	scan->direction = NoMovementScanDirection;
+	scan->handles_are_kept = row_handles_are_kept;
+	if (flags & SO_TYPE_SEQSCAN)
+		pgstat_count_heap_scan(rel);
+	return &scan->base;
+}
+
+void
+borealis_scan_end(TableScanDesc base)
+{
+	BorealisScan *scan = (BorealisScan *) base;
+
+	merge_scan_free(&scan->merge);
+	row_buffer_free(&scan->row);
+	pfree(scan->lower.data);
+	pfree(scan->upper.data);
+	pfree(scan->position_key.data);
+	if (base->rs_flags & SO_TEMP_SNAPSHOT)
+		UnregisterSnapshot(base->rs_snapshot);
+	if (base->rs_key)
+		pfree(base->rs_key);
+	RelationDecrementReferenceCount(base->rs_rd);
+	pfree(scan);
+}
+
+void
+borealis_scan_rescan(TableScanDesc base, struct ScanKeyData *key, bool set_params,
+					 bool allow_strat, bool allow_sync, bool allow_pagemode)
+{
+	BorealisScan *scan = (BorealisScan *) base;
+
+	if (key != NULL && base->rs_nkeys > 0)
+		memcpy(base->rs_key, key, sizeof(ScanKeyData) * base->rs_nkeys);
+	scan->position = SCAN_BEFORE_FIRST;
+	scan->direction = NoMovementScanDirection;
+	scan->block_next = scan->block_count = 0;
+}
+
+/* Starts the merge in a direction, from where the scan stands. */
+static void
+start_merge(BorealisScan *scan, ScanDirection direction)
+{
+	const StringInfoData *lower = &scan->lower;
+	const StringInfoData *upper = &scan->upper;
+	Relation	rel = scan->base.rs_rd;
+
+	if (scan->position == SCAN_ON_ROW)
+	{
+		resetStringInfo(&scan->position_key);
+		appendBinaryStringInfoNT(&scan->position_key, (const char *) scan->merge.key,
+								 scan->merge.key_size);
+		if (ScanDirectionIsForward(direction))
+		{
+			appendStringInfoCharMacro(&scan->position_key, '\0');
+			lower = &scan->position_key;
+		}
+		else
+			upper = &scan->position_key;
+	}
+	scan->direction = direction;
+	merge_scan_start(&scan->merge, (uint8 *) lower->data, lower->len,
+					 (uint8 *) upper->data, upper->len,
+					 ScanDirectionIsBackward(direction),
+					 relation_has_committed(rel),
+					 snapshot_command(scan->base.rs_snapshot), SCAN_ITEMS_FIRST);
+}
+
+/* Advances to the next row; false at the end. */
+static bool
+advance(BorealisScan *scan, ScanDirection direction)
+{
+	if (scan->direction != direction)
+	{
+		ScanPosition end = ScanDirectionIsForward(direction) ?
+			SCAN_AFTER_LAST : SCAN_BEFORE_FIRST;
+
+		if (scan->position == end && scan->direction != NoMovementScanDirection)
+			return false;
+		/* A backward scan that has not moved yet begins at the end. */
+		start_merge(scan, direction);
+	}
+	else if (scan->position == SCAN_AFTER_LAST || 
+			 (scan->position == SCAN_BEFORE_FIRST && ScanDirectionIsBackward(direction)))
+		return false;
+
+	if (!merge_scan_next(&scan->merge))
+	{
+		scan->position = ScanDirectionIsForward(direction) ?
+			SCAN_AFTER_LAST : SCAN_BEFORE_FIRST;
+		return false;
+	}
+	scan->position = SCAN_ON_ROW;
+	return true;
+}
+
+static bool
+tuple_matches_keys(BorealisScan *scan, HeapTuple tuple)
+{
+	TupleDesc	descriptor = RelationGetDescr(scan->base.rs_rd);
+
+	for (int i = 0; i < scan->base.rs_nkeys; i++)
+	{
+		ScanKey		key = &scan->base.rs_key[i];
+		bool		isnull;
+		Datum		value;
+
+		if (key->sk_flags & SK_ISNULL)
+			return false;
+		value = heap_getattr(tuple, key->sk_attno, descriptor, &isnull);
+		if (isnull || !DatumGetBool(FunctionCall2Coll(&key->sk_func, key->sk_collation,
+													  value, key->sk_argument)))
+			return false;
+	}
+	return true;
+}
+
+bool
+borealis_scan_getnextslot(TableScanDesc base, ScanDirection direction, TupleTableSlot *slot)
+{
+	BorealisScan *scan = (BorealisScan *) base;
+	MergeScan  *merge = &scan->merge;
+	ItemPointerData handle;
+	HeapTuple	tuple;
+
+	do
+	{
+		if (!advance(scan, direction))
+		{
+			ExecClearTuple(slot);
+			return false;
+		}
+		row_handle_for_item(merge->key, merge->key_size, merge->version,
+							scan->handles_are_kept, &handle);
+		tuple = row_buffer_decode(&scan->row, base->rs_rd, merge->value, merge->value_size,
+								  merge->version, &handle);
+	} while (base->rs_nkeys > 0 && !tuple_matches_keys(scan, tuple));
+
+	row_buffer_store(&scan->row, slot);
+	pgstat_count_heap_getnext(base->rs_rd);
+	return true;
+}
+
+/*
+ * TID ranges: handles have no order that a user could know, but the executor's
+ * comparison of the slot's handle with the bounds is well defined.
+ */
+void
+borealis_scan_set_tidrange(TableScanDesc base, ItemPointer mintid, ItemPointer maxtid)
+{
+	base->rs_mintid = *mintid;
+	base->rs_maxtid = *maxtid;
+}
+
+bool
+borealis_scan_getnextslot_tidrange(TableScanDesc base, ScanDirection direction,
+								   TupleTableSlot *slot)
+{
+	while (borealis_scan_getnextslot(base, direction, slot))
+	{
+		if (ItemPointerCompare(&slot->tts_tid, &base->rs_mintid) >= 0 &&
+			ItemPointerCompare(&slot->tts_tid, &base->rs_maxtid) <= 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+borealis_scan_bitmap_next_block(TableScanDesc base, TBMIterateResult *tbmres)
+{
+	BorealisScan *scan = (BorealisScan *) base;
+
+	scan->block = tbmres->blockno;
+	scan->block_next = 0;
+	if (tbmres->ntuples >= 0)
+	{
+		scan->block_count = tbmres->ntuples;
+		memcpy(scan->block_offsets, tbmres->offsets, tbmres->ntuples * sizeof(OffsetNumber));
+	}
+	else
+	{
+		/* Lossy: every handle of the block; the executor rechecks. */
+		scan->block_count = ROW_HANDLE_OFFSETS;
+		for (int i = 0; i < ROW_HANDLE_OFFSETS; i++)
+			scan->block_offsets[i] = (OffsetNumber) (i + 1);
+	}
+	return scan->block_count > 0;
+}
+
+bool
+borealis_scan_bitmap_next_tuple(TableScanDesc base, TBMIterateResult *tbmres,
+								TupleTableSlot *slot)
+{
+	BorealisScan *scan = (BorealisScan *) base;
+	Relation	rel = base->rs_rd;
+	CommandId	curcid = snapshot_command(base->rs_snapshot);
+
+	while (scan->block_next < scan->block_count)
+	{
+		ItemPointerData handle;
+		RowAddress	address;
+		const uint8 *value;
+		uint32		value_size;
+
+		ItemPointerSet(&handle, scan->block, scan->block_offsets[scan->block_next++]);
+		if (!row_handle_resolve(&handle, &address) ||
+			!row_address_is_in(&address, rel) ||
+			!row_is_visible(&address, curcid) ||
+			!row_read(rel, &address, &value, &value_size))
+			continue;
+		row_buffer_decode(&scan->row, rel, value, value_size, address.version, &handle);
+		row_buffer_store(&scan->row, slot);
+		pgstat_count_heap_fetch(rel);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * ANALYZE picks blocks at random.  A table has no blocks: its rows in key
+ * order are cut into as many equal runs as relation_size promises.
+ */
+bool
+borealis_scan_analyze_next_block(TableScanDesc base, BlockNumber blockno,
+								 BufferAccessStrategy bstrategy)
+{
+	BorealisScan *scan = (BorealisScan *) base;
+
+	if (scan->sample_rows_per_block == 0)
+	{
+		int64		rows;
+		int64		bytes;
+		BlockNumber blocks = RelationGetNumberOfBlocks(base->rs_rd);
+
+		storage_read_statistics(base->rs_rd->rd_locator.relNumber, &rows, &bytes);
+		scan->sample_rows_per_block = Max(1, (Max(rows, 0) + blocks - 1) / Max(blocks, 1));
+	}
+
+	scan->sample_end = ((uint64) blockno + 1) * scan->sample_rows_per_block;
+	/* Runs between the last block and this one are passed over. */
+	while (scan->sample_row < (uint64) blockno * scan->sample_rows_per_block)
+	{
+		if (!advance(scan, ForwardScanDirection))
+			return false;
+		scan->sample_row++;
+	}
+	return true;
+}
+
+bool
+borealis_scan_analyze_next_tuple(TableScanDesc base, TransactionId OldestXmin,
+								 double *liverows, double *deadrows, TupleTableSlot *slot)
+{
+	BorealisScan *scan = (BorealisScan *) base;
+	MergeScan  *merge = &scan->merge;
+	ItemPointerData handle;
+
+	if (scan->sample_row >= scan->sample_end || !advance(scan, ForwardScanDirection))
+	{
+		ExecClearTuple(slot);
+		return false;
+	}
+	row_handle_for_order(scan->sample_row, &handle);
+	scan->sample_row++;
+	row_buffer_decode(&scan->row, base->rs_rd, merge->value, merge->value_size,
+					  merge->version, &handle);
+	row_buffer_store(&scan->row, slot);
+	*liverows += 1;
+	return true;
+}
+
+/*
+ * Index builds read what the next command would see.  The callback finds the
+ * row's key in current_row.
+ */
+double
+borealis_index_build_range_scan(Relation table, Relation index, IndexInfo *index_info,
+								bool allow_sync, bool anyvisible, bool progress,
+								BlockNumber start_blockno, BlockNumber numblocks,
+								IndexBuildCallback callback, void *callback_state,
+								TableScanDesc unused)
+{
+	SnapshotData snapshot = {SNAPSHOT_MVCC};
+	TableScanDesc base;
+	BorealisScan *scan;
+	double		rows = 0;
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+	MemoryContext row_context;
+	MemoryContext old;
+
+	if (ddl_is_replaying())
+		return 0;
+
+	snapshot.curcid = GetCurrentCommandId(true);
+	base = table_beginscan(table, &snapshot, 0, NULL);
+	scan = (BorealisScan *) base;
+	row_context = AllocSetContextCreate(CurrentMemoryContext, "borealis index build",
+										ALLOCSET_DEFAULT_SIZES);
+	while (advance(scan, ForwardScanDirection))
+	{
+		MergeScan  *merge = &scan->merge;
+		HeapTuple	tuple;
+
+		CHECK_FOR_INTERRUPTS();
+		row_handle_for_item(merge->key, merge->key_size, merge->version, false,
+							&current_row.handle);
+		current_row.relfilenode = table->rd_locator.relNumber;
+		current_row.address = (RowAddress) {merge->key, merge->key_size, merge->version};
+		current_row.value = merge->value;
+		current_row.value_size = merge->value_size;
+		current_row.keys_only = false;
+
+		tuple = row_buffer_decode(&scan->row, table, merge->value, merge->value_size,
+								  merge->version, &current_row.handle);
+		old = MemoryContextSwitchTo(row_context);
+		if (index_form_values(table, index, tuple, values, isnull))
+			callback(index, &current_row.handle, values, isnull, true, callback_state);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(row_context);
+		rows += 1;
+		if (progress)
+			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) rows);
+	}
+	ItemPointerSetInvalid(&current_row.handle);
+	table_endscan(base);
+	MemoryContextDelete(row_context);
+	return rows;
+}
+
+IndexFetchTableData *
+borealis_index_fetch_begin(Relation rel)
+{
+	BorealisIndexFetch *fetch = palloc0(sizeof(BorealisIndexFetch));
+
+	fetch->base.rel = rel;
+	row_buffer_init(&fetch->row, CurrentMemoryContext);
+	return &fetch->base;
+}
+
+void
+borealis_index_fetch_reset(IndexFetchTableData *data)
+{
+	/* the row buffer is kept for the next fetch */
+}
+
+void
+borealis_index_fetch_end(IndexFetchTableData *data)
+{
+	BorealisIndexFetch *fetch = (BorealisIndexFetch *) data;
+
+	row_buffer_free(&fetch->row);
+	pfree(fetch);
+}
+
+/* A dirty snapshot tells its caller whom to wait for: nobody, ever. */
+static void
+clear_dirty_snapshot(Snapshot snapshot)
+{
+	if (snapshot != NULL && snapshot->snapshot_type == SNAPSHOT_DIRTY)
+	{
+		snapshot->xmin = InvalidTransactionId;
+		snapshot->xmax = InvalidTransactionId;
+		snapshot->speculativeToken = 0;
+	}
+}
+
+/*
+ * The index entry was visible, and entries are versioned together with their
+ * rows: so is the row.
+ */
+bool
+borealis_index_fetch_tuple(IndexFetchTableData *data, ItemPointer tid, Snapshot snapshot,
+						   TupleTableSlot *slot, bool *call_again, bool *all_dead)
+{
+	BorealisIndexFetch *fetch = (BorealisIndexFetch *) data;
+	Relation	rel = data->rel;
+	RowAddress	address;
+	const uint8 *value;
+	uint32		value_size;
+
+	*call_again = false;
+	if (all_dead)
+		*all_dead = false;
+	clear_dirty_snapshot(snapshot);
+
+	if (ItemPointerEquals(tid, &current_row.handle))
+	{
+		if (current_row.keys_only)
+			return true;
+		address = current_row.address;
+		value = current_row.value;
+		value_size = current_row.value_size;
+	}
+	else if (!row_handle_resolve(tid, &address) || !row_address_is_in(&address, rel))
+		return false;
+	else if (!row_is_visible(&address, snapshot_command(snapshot)))
+		return false;
+	else
+		value = NULL;
+
+	if (value == NULL && !row_read(rel, &address, &value, &value_size))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("an index entry of table \"%s\" points to a row that does not exist",
+						RelationGetRelationName(rel)),
+				 errhint("REINDEX TABLE repairs the indexes; please report this.")));
+	row_buffer_decode(&fetch->row, rel, value, value_size, address.version, tid);
+	row_buffer_store(&fetch->row, slot);
+	return true;
+}
+
+bool
+borealis_tuple_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
+								 TupleTableSlot *slot)
+{
+	RowBuffer	buffer;
+	RowAddress	address;
+	const uint8 *value;
+	uint32		value_size;
+
+	if (!row_handle_resolve(tid, &address) || !row_address_is_in(&address, rel))
+		return false;
+	if (snapshot->snapshot_type != SNAPSHOT_ANY &&
+		!row_is_visible(&address, snapshot_command(snapshot)))
+		return false;
+	if (!row_read(rel, &address, &value, &value_size))
+		return false;
+	row_buffer_init(&buffer, CurrentMemoryContext);
+	row_buffer_decode(&buffer, rel, value, value_size, address.version, tid);
+	row_buffer_store_copy(&buffer, slot);
+	row_buffer_free(&buffer);
+	return true;
+}
+
+bool
+borealis_tuple_tid_valid(TableScanDesc scan, ItemPointer tid)
+{
+	RowAddress	address;
+
+	return ItemPointerIsValid(tid) && row_handle_resolve(tid, &address);
+}
+
+bool
+borealis_tuple_satisfies_snapshot(Relation rel, TupleTableSlot *slot, Snapshot snapshot)
+{
+	RowAddress	address;
+
+	/* a scan has just returned it */
+	if (row_handle_is_transient(&slot->tts_tid))
+		return true;
+	if (!row_handle_resolve(&slot->tts_tid, &address))
+		return false;
+	return row_is_visible(&address, snapshot_command(snapshot));
+}

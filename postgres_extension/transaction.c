@@ -1,0 +1,279 @@
+/*
+ * transaction.c
+ *	  See transaction.h.
+ *
+ * The read timestamp is taken once, by the first thing in the transaction that
+ * needs one.  At PRE_COMMIT, the last moment at which Postgres still takes an
+ * error for a rollback, everything written goes to the transaction service;
+ * what is left of the local commit after its decision cannot fail.
+ */
+#include "borealis.h"
+
+#include "access/xact.h"
+#include "catalog/storage.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "commit_client.h"
+#include "ddl_log.h"
+#include "layout.h"
+#include "outcome.h"
+#include "row_handle.h"
+#include "shared_pages.h"
+#include "table_am.h"
+#include "transaction.h"
+#include "write_set.h"
+
+#define RECORD_HEADER_SIZE 64
+#define RECORD_FLAG_STATISTICS 1
+
+static struct
+{
+	bool		has_read_timestamp;
+	BorealisTimestamp read_timestamp;
+	uint64		schema_version;
+	uint64		catalog_version;
+}			current;
+
+static void
+refuse_stale_catalog(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("schema has been updated by another transaction (OC001)"),
+			 errhint("Retry the transaction.")));
+}
+
+/*
+ * The order matters: published versions are stored before the timestamp that
+ * needs them, so loading them after it never shows a catalog that is too old.
+ */
+static void
+take_read_timestamp(void)
+{
+	BorealisTimestamp timestamp;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		timestamp = shared_acknowledged_timestamp();
+	} while (!reader_slot_publish(timestamp));
+
+	current.schema_version = local_schema_version();
+	current.catalog_version = local_catalog_version();
+	if (shared_schema_version() != current.schema_version ||
+		local_schema_version_begun() != current.schema_version)
+	{
+		reader_slot_clear();
+		refuse_stale_catalog();
+	}
+	current.read_timestamp = timestamp;
+	current.has_read_timestamp = true;
+	age_timer_start(borealis_transaction_age_limit_s);
+	if (!shared_is_applied(timestamp))
+		shared_wait_applied(timestamp);
+}
+
+BorealisTimestamp
+transaction_read_timestamp(void)
+{
+	if (unlikely(!current.has_read_timestamp))
+		take_read_timestamp();
+	else
+		age_check();
+	return current.read_timestamp;
+}
+
+bool
+transaction_has_read_timestamp(void)
+{
+	return current.has_read_timestamp;
+}
+
+uint64
+transaction_schema_version(void)
+{
+	return current.schema_version;
+}
+
+uint64
+transaction_catalog_version(void)
+{
+	return current.catalog_version;
+}
+
+void
+transaction_check_horizon(void)
+{
+	if (unlikely(current.has_read_timestamp && shared_horizon() > current.read_timestamp))
+		age_report_exceeded();
+}
+
+void
+transaction_check_age(void)
+{
+	age_check();
+}
+
+bool
+transaction_is_decided(void)
+{
+	return outcome_is_decided();
+}
+
+static void
+store_u32(char *record, int offset, uint32 value)
+{
+	memcpy(record + offset, &value, sizeof(value));
+}
+
+static void
+store_u64(char *record, int offset, uint64 value)
+{
+	memcpy(record + offset, &value, sizeof(value));
+}
+
+/*
+ * Tables and indexes whose local files go away at commit: their keys go too.
+ * Files of other relations (sequences) have no keys.
+ */
+static void
+note_dropped_relfilenodes(void)
+{
+	RelFileLocator *dropped;
+	int			count = smgrGetPendingDeletes(true, &dropped);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (dropped[i].dbOid == MyDatabaseId)
+			write_set_drop_relfilenode(dropped[i].relNumber);
+	}
+}
+
+static void
+ship(void)
+{
+	StringInfoData record;
+	StringInfoData catalog_entry;
+	WriteSetCounts counts;
+	CommitResult result;
+	bool		has_ddl = !ddl_log_is_empty();
+	uint32		flags = 0;
+
+	/* a write without a read: it still has a place in time */
+	(void) transaction_read_timestamp();
+	initStringInfo(&catalog_entry);
+	if (has_ddl)
+	{
+		note_dropped_relfilenodes();
+		if (ddl_log_is_statistics_only())
+			flags |= RECORD_FLAG_STATISTICS;
+		ddl_log_prepare_commit(&catalog_entry);
+	}
+
+	initStringInfo(&record);
+	enlargeStringInfo(&record, RECORD_HEADER_SIZE);
+	memset(record.data, 0, RECORD_HEADER_SIZE);
+	record.len = RECORD_HEADER_SIZE;
+	write_set_serialize(&record, catalog_entry.data, catalog_entry.len, &counts);
+
+	commit_client_new_transaction_id((uint8 *) record.data);
+	store_u64(record.data, 16, current.read_timestamp);
+	store_u64(record.data, 24, current.schema_version);
+	store_u64(record.data, 32, has_ddl ? current.catalog_version : 0);
+	store_u32(record.data, 40, counts.writes);
+	store_u32(record.data, 44, counts.locks);
+	store_u32(record.data, 48, catalog_entry.len);
+	store_u32(record.data, 52, counts.dropped);
+	store_u32(record.data, 56, counts.deltas);
+	store_u32(record.data, 60, flags);
+
+	if (counts.writes > 0 || counts.locks > 0 || counts.dropped > 0 || has_ddl)
+	{
+		commit_client_commit(record.data, record.len, current.read_timestamp, &result);
+		if (has_ddl)
+			ddl_log_committed(result.catalog_version);
+	}
+	pfree(record.data);
+	pfree(catalog_entry.data);
+}
+
+static void
+end_transaction(void)
+{
+	if (current.has_read_timestamp)
+	{
+		reader_slot_clear();
+		age_timer_stop();
+		current.has_read_timestamp = false;
+	}
+	write_set_reset();
+	row_handles_reset();
+	layout_reset();
+	table_modify_reset();
+	ddl_log_reset();
+}
+
+static void
+transaction_callback(XactEvent event, void *unused)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			if (!ddl_is_replaying())
+			{
+				precommit_run_early();
+				if (!write_set_is_empty() || !ddl_log_is_empty())
+					ship();
+			}
+			break;
+		case XACT_EVENT_COMMIT:
+			outcome_transaction_ended(true);
+			end_transaction();
+			break;
+		case XACT_EVENT_ABORT:
+			outcome_transaction_ended(false);
+			end_transaction();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("PREPARE TRANSACTION is not supported")));
+			break;
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+		case XACT_EVENT_PREPARE:
+			break;
+	}
+}
+
+static void
+subtransaction_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent,
+						void *unused)
+{
+	switch (event)
+	{
+		case SUBXACT_EVENT_START_SUB:
+			write_set_subtransaction_start(id);
+			ddl_log_subtransaction_start(id);
+			break;
+		case SUBXACT_EVENT_COMMIT_SUB:
+			write_set_subtransaction_commit(id, parent);
+			ddl_log_subtransaction_commit(id, parent);
+			break;
+		case SUBXACT_EVENT_ABORT_SUB:
+			write_set_subtransaction_abort(id);
+			ddl_log_subtransaction_abort(id);
+			break;
+		case SUBXACT_EVENT_PRE_COMMIT_SUB:
+			break;
+	}
+}
+
+void
+transaction_init(void)
+{
+	RegisterXactCallback(transaction_callback, NULL);
+	RegisterSubXactCallback(subtransaction_callback, NULL);
+}
