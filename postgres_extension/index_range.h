@@ -10,15 +10,7 @@
 #include "access/htup.h"
 #include "access/skey.h"
 #include "layout.h"
-
-/* Keys in [lower, upper). */
-typedef struct KeyRange
-{
-	uint8	   *lower;
-	uint8	   *upper;
-	uint32		lower_size;
-	uint32		upper_size;
-} KeyRange;
+#include "range_cursor.h"
 
 /*
  * The ranges that a scan visits, ascending and disjoint, and the keys that

@@ -21,23 +21,10 @@
 #include "index_range.h"
 #include "layout.h"
 #include "merge_scan.h"
+#include "range_cursor.h"
 #include "row_access.h"
 
 #define SCAN_ITEMS_FIRST 16
-
-typedef enum ScanPosition
-{
-	SCAN_BEFORE_FIRST,
-	SCAN_ON_ITEM,
-	SCAN_AFTER_LAST
-} ScanPosition;
-
-typedef struct IndexMark
-{
-	bool		is_valid;
-	int			range;
-	StringInfoData key;
-} IndexMark;
 
 typedef struct BorealisIndexScan
 {
@@ -52,12 +39,7 @@ typedef struct BorealisIndexScan
 	bool		ranges_are_built;
 	bool		keys_are_kept;
 
-	MergeScan	merge;
-	int			range;
-	ScanPosition position;
-	ScanDirection direction;	/* NoMovement: merge is not started */
-	StringInfoData position_key;
-	IndexMark	mark;
+	RangeCursor cursor;
 
 	RowBuffer	item;			/* the entry, or the row, decoded */
 	bool		item_is_decoded;
@@ -90,12 +72,9 @@ borealis_index_begin(Relation index, int nkeys, int norderbys)
 											  ALLOCSET_SMALL_SIZES);
 	so->item_context = AllocSetContextCreate(CurrentMemoryContext, "borealis index item",
 											 ALLOCSET_SMALL_SIZES);
-	merge_scan_init(&so->merge, CurrentMemoryContext);
+	range_cursor_init(&so->cursor, CurrentMemoryContext);
 	row_buffer_init(&so->item, CurrentMemoryContext);
-	initStringInfo(&so->position_key);
 	initStringInfo(&so->row_key);
-	initStringInfo(&so->mark.key);
-	so->direction = NoMovementScanDirection;
 	scan->opaque = so;
 	scan->xs_itupdesc = descriptor;
 	scan->xs_hitupdesc = descriptor;
@@ -111,9 +90,6 @@ borealis_index_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey order
 	if (keys != NULL && scan->numberOfKeys > 0)
 		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
 	so->ranges_are_built = false;
-	so->position = SCAN_BEFORE_FIRST;
-	so->direction = NoMovementScanDirection;
-	so->mark.is_valid = false;
 	so->keys_are_kept = row_handles_are_kept || scan->xs_snapshot == NULL ||
 		scan->xs_snapshot->snapshot_type != SNAPSHOT_MVCC;
 }
@@ -123,20 +99,18 @@ borealis_index_end(IndexScanDesc scan)
 {
 	BorealisIndexScan *so = scan->opaque;
 
-	merge_scan_free(&so->merge);
+	range_cursor_free(&so->cursor);
 	row_buffer_free(&so->item);
 	MemoryContextDelete(so->range_context);
 	MemoryContextDelete(so->item_context);
 	pfree(so->prefix.data);
-	pfree(so->position_key.data);
 	pfree(so->row_key.data);
-	pfree(so->mark.key.data);
 	RelationClose(so->table);
 	pfree(so);
 }
 
 static void
-build_ranges(IndexScanDesc scan, BorealisIndexScan *so)
+start(IndexScanDesc scan, BorealisIndexScan *so)
 {
 	MemoryContext old;
 
@@ -145,78 +119,21 @@ build_ranges(IndexScanDesc scan, BorealisIndexScan *so)
 	index_ranges_build(&so->ranges, so->index, index_layout(so->index), &so->prefix,
 					   scan->keyData, scan->numberOfKeys);
 	MemoryContextSwitchTo(old);
+	range_cursor_start(&so->cursor, so->ranges.ranges, so->ranges.count,
+					   relation_has_committed(so->holds_rows ? so->table : so->index),
+					   snapshot_command(scan->xs_snapshot),
+					   so->ranges.at_most_one ? 1 : SCAN_ITEMS_FIRST);
 	so->ranges_are_built = true;
-}
-
-/* Starts the merge in the current range: whole, or from the current item on. */
-static void
-start_merge(IndexScanDesc scan, BorealisIndexScan *so, ScanDirection direction)
-{
-	const KeyRange *range = &so->ranges.ranges[so->range];
-	const uint8 *lower = range->lower;
-	const uint8 *upper = range->upper;
-	uint32		lower_size = range->lower_size;
-	uint32		upper_size = range->upper_size;
-
-	if (so->position == SCAN_ON_ITEM)
-	{
-		resetStringInfo(&so->position_key);
-		appendBinaryStringInfoNT(&so->position_key, (const char *) so->merge.key,
-								 so->merge.key_size);
-		if (ScanDirectionIsForward(direction))
-		{
-			appendStringInfoCharMacro(&so->position_key, '\0');
-			lower = (uint8 *) so->position_key.data;
-			lower_size = so->position_key.len;
-		}
-		else
-		{
-			upper = (uint8 *) so->position_key.data;
-			upper_size = so->position_key.len;
-		}
-	}
-	merge_scan_start(&so->merge, lower, lower_size, upper, upper_size,
-					 ScanDirectionIsBackward(direction),
-					 relation_has_committed(so->holds_rows ? so->table : so->index),
-					 snapshot_command(scan->xs_snapshot),
-					 so->ranges.at_most_one ? 1 : SCAN_ITEMS_FIRST);
 }
 
 /* Moves to the next item of any range; false at the end. */
 static bool
 advance(IndexScanDesc scan, BorealisIndexScan *so, ScanDirection direction)
 {
-	bool		is_forward = ScanDirectionIsForward(direction);
-	ScanPosition end = is_forward ? SCAN_AFTER_LAST : SCAN_BEFORE_FIRST;
-
 	so->item_is_decoded = false;
 	if (!so->ranges_are_built)
-		build_ranges(scan, so);
-	if (so->ranges.count == 0)
-		return false;
-
-	if (so->direction != direction)
-	{
-		if (so->direction != NoMovementScanDirection && so->position == end)
-			return false;
-		if (so->position != SCAN_ON_ITEM)
-			so->range = is_forward ? 0 : so->ranges.count - 1;
-		start_merge(scan, so, direction);
-		so->direction = direction;
-	}
-	else if (so->position == end)
-		return false;
-
-	while (!merge_scan_next(&so->merge))
-	{
-		so->position = end;
-		so->range += is_forward ? 1 : -1;
-		if (so->range < 0 || so->range >= so->ranges.count)
-			return false;
-		start_merge(scan, so, direction);
-	}
-	so->position = SCAN_ON_ITEM;
-	return true;
+		start(scan, so);
+	return range_cursor_next(&so->cursor, direction);
 }
 
 static void
@@ -233,8 +150,8 @@ static void
 decode_item(BorealisIndexScan *so)
 {
 	static const ItemPointerData no_handle = {{0xFFFF, 0xFFFF}, 0};
-	const uint8 *value = so->merge.value;
-	uint32		size = so->merge.value_size;
+	const uint8 *value = so->cursor.item.value;
+	uint32		size = so->cursor.item.value_size;
 
 	if (so->item_is_decoded)
 		return;
@@ -283,23 +200,23 @@ item_matches(BorealisIndexScan *so)
 static RowAddress
 item_address(IndexScanDesc scan, BorealisIndexScan *so)
 {
-	MergeScan  *merge = &so->merge;
+	MergeScan  *item = &so->cursor.item;
 	RowAddress	address;
 	uint16		tail;
 	WriteEntry *entry;
 
 	if (so->holds_rows)
-		return (RowAddress) {merge->key, merge->key_size, merge->version};
+		return (RowAddress) {item->key, item->key_size, item->version};
 
-	if (merge->value_size <= sizeof(tail))
+	if (item->value_size <= sizeof(tail))
 		corrupted_entry(so);
-	memcpy(&tail, merge->value, sizeof(tail));
-	if (tail >= merge->key_size)
+	memcpy(&tail, item->value, sizeof(tail));
+	if (tail >= item->key_size)
 		corrupted_entry(so);
 	resetStringInfo(&so->row_key);
 	key_append_prefix(&so->row_key, KEY_NAMESPACE_ROW, so->table->rd_locator.relNumber);
-	appendBinaryStringInfoNT(&so->row_key, (const char *) merge->key + tail,
-							 merge->key_size - tail);
+	appendBinaryStringInfoNT(&so->row_key, (const char *) item->key + tail,
+							 item->key_size - tail);
 	address.key = (uint8 *) so->row_key.data;
 	address.key_size = so->row_key.len;
 	address.version = NULL;
@@ -358,8 +275,8 @@ borealis_index_gettuple(IndexScanDesc scan, ScanDirection direction)
 	current_row.keys_only = scan->xs_want_itup;
 	if (so->holds_rows)
 	{
-		current_row.value = so->merge.value;
-		current_row.value_size = so->merge.value_size;
+		current_row.value = so->cursor.item.value;
+		current_row.value_size = so->cursor.item.value_size;
 	}
 	else
 		current_row.value = NULL;
@@ -397,12 +314,7 @@ borealis_index_mark(IndexScanDesc scan)
 {
 	BorealisIndexScan *so = scan->opaque;
 
-	so->mark.is_valid = so->position == SCAN_ON_ITEM;
-	if (!so->mark.is_valid)
-		return;
-	so->mark.range = so->range;
-	resetStringInfo(&so->mark.key);
-	appendBinaryStringInfoNT(&so->mark.key, (const char *) so->merge.key, so->merge.key_size);
+	range_cursor_mark(&so->cursor);
 }
 
 void
@@ -410,15 +322,5 @@ borealis_index_restore(IndexScanDesc scan)
 {
 	BorealisIndexScan *so = scan->opaque;
 
-	if (!so->mark.is_valid)
-	{
-		so->direction = ForwardScanDirection;
-		so->position = SCAN_AFTER_LAST;
-		return;
-	}
-	so->direction = NoMovementScanDirection;
-	so->range = so->mark.range;
-	so->position = SCAN_ON_ITEM;
-	so->merge.key = (uint8 *) so->mark.key.data;
-	so->merge.key_size = so->mark.key.len;
+	range_cursor_restore(&so->cursor);
 }

@@ -17,29 +17,21 @@
 #include "ddl_log.h"
 #include "layout.h"
 #include "merge_scan.h"
+#include "range_cursor.h"
 #include "row_access.h"
 #include "table_am.h"
 #include "transaction.h"
 
 #define SCAN_ITEMS_FIRST 64
 
-typedef enum ScanPosition
-{
-	SCAN_BEFORE_FIRST,
-	SCAN_ON_ROW,
-	SCAN_AFTER_LAST
-} ScanPosition;
-
 typedef struct BorealisScan
 {
 	TableScanDescData base;
-	MergeScan	merge;
+	RangeCursor cursor;
 	RowBuffer	row;
-	StringInfoData lower;		/* the whole table */
+	StringInfoData lower;
 	StringInfoData upper;
-	StringInfoData position_key;	/* when turning round */
-	ScanPosition position;
-	ScanDirection direction;	/* NoMovement: merge is not started */
+	KeyRange	range;			/* the whole table: [lower, upper) */
 	bool		handles_are_kept;
 
 	/* bitmap scans: handles of the current block still to be returned */
@@ -59,6 +51,14 @@ typedef struct BorealisIndexFetch
 	IndexFetchTableData base;
 	RowBuffer	row;
 } BorealisIndexFetch;
+
+static void
+start(BorealisScan *scan)
+{
+	range_cursor_start(&scan->cursor, &scan->range, 1,
+					   relation_has_committed(scan->base.rs_rd),
+					   snapshot_command(scan->base.rs_snapshot), SCAN_ITEMS_FIRST);
+}
 
 TableScanDesc
 borealis_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyData *key,
@@ -85,16 +85,16 @@ borealis_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyDa
 		if (key != NULL)
 			memcpy(scan->base.rs_key, key, sizeof(ScanKeyData) * nkeys);
 	}
-	merge_scan_init(&scan->merge, CurrentMemoryContext);
+	range_cursor_init(&scan->cursor, CurrentMemoryContext);
 	row_buffer_init(&scan->row, CurrentMemoryContext);
 	initStringInfo(&scan->lower);
 	initStringInfo(&scan->upper);
-	initStringInfo(&scan->position_key);
 	key_append_prefix(&scan->lower, KEY_NAMESPACE_ROW, rel->rd_locator.relNumber);
 	key_append_prefix(&scan->upper, KEY_NAMESPACE_ROW, rel->rd_locator.relNumber);
 	key_make_successor(&scan->upper);
-	scan->position = SCAN_BEFORE_FIRST;
-	scan->direction = NoMovementScanDirection;
+	scan->range = (KeyRange) {(uint8 *) scan->lower.data, (uint8 *) scan->upper.data,
+	scan->lower.len, scan->upper.len};
+	start(scan);
 	scan->handles_are_kept = row_handles_are_kept;
 	if (flags & SO_TYPE_SEQSCAN)
 		pgstat_count_heap_scan(rel);
@@ -106,11 +106,10 @@ borealis_scan_end(TableScanDesc base)
 {
 	BorealisScan *scan = (BorealisScan *) base;
 
-	merge_scan_free(&scan->merge);
+	range_cursor_free(&scan->cursor);
 	row_buffer_free(&scan->row);
 	pfree(scan->lower.data);
 	pfree(scan->upper.data);
-	pfree(scan->position_key.data);
 	if (base->rs_flags & SO_TEMP_SNAPSHOT)
 		UnregisterSnapshot(base->rs_snapshot);
 	if (base->rs_key)
@@ -127,66 +126,8 @@ borealis_scan_rescan(TableScanDesc base, struct ScanKeyData *key, bool set_param
 
 	if (key != NULL && base->rs_nkeys > 0)
 		memcpy(base->rs_key, key, sizeof(ScanKeyData) * base->rs_nkeys);
-	scan->position = SCAN_BEFORE_FIRST;
-	scan->direction = NoMovementScanDirection;
+	start(scan);
 	scan->block_next = scan->block_count = 0;
-}
-
-/* Starts the merge in a direction, from where the scan stands. */
-static void
-start_merge(BorealisScan *scan, ScanDirection direction)
-{
-	const StringInfoData *lower = &scan->lower;
-	const StringInfoData *upper = &scan->upper;
-	Relation	rel = scan->base.rs_rd;
-
-	if (scan->position == SCAN_ON_ROW)
-	{
-		resetStringInfo(&scan->position_key);
-		appendBinaryStringInfoNT(&scan->position_key, (const char *) scan->merge.key,
-								 scan->merge.key_size);
-		if (ScanDirectionIsForward(direction))
-		{
-			appendStringInfoCharMacro(&scan->position_key, '\0');
-			lower = &scan->position_key;
-		}
-		else
-			upper = &scan->position_key;
-	}
-	scan->direction = direction;
-	merge_scan_start(&scan->merge, (uint8 *) lower->data, lower->len,
-					 (uint8 *) upper->data, upper->len,
-					 ScanDirectionIsBackward(direction),
-					 relation_has_committed(rel),
-					 snapshot_command(scan->base.rs_snapshot), SCAN_ITEMS_FIRST);
-}
-
-/* Advances to the next row; false at the end. */
-static bool
-advance(BorealisScan *scan, ScanDirection direction)
-{
-	if (scan->direction != direction)
-	{
-		ScanPosition end = ScanDirectionIsForward(direction) ?
-			SCAN_AFTER_LAST : SCAN_BEFORE_FIRST;
-
-		if (scan->position == end && scan->direction != NoMovementScanDirection)
-			return false;
-		/* A backward scan that has not moved yet begins at the end. */
-		start_merge(scan, direction);
-	}
-	else if (scan->position == SCAN_AFTER_LAST || 
-			 (scan->position == SCAN_BEFORE_FIRST && ScanDirectionIsBackward(direction)))
-		return false;
-
-	if (!merge_scan_next(&scan->merge))
-	{
-		scan->position = ScanDirectionIsForward(direction) ?
-			SCAN_AFTER_LAST : SCAN_BEFORE_FIRST;
-		return false;
-	}
-	scan->position = SCAN_ON_ROW;
-	return true;
 }
 
 static bool
@@ -214,21 +155,21 @@ bool
 borealis_scan_getnextslot(TableScanDesc base, ScanDirection direction, TupleTableSlot *slot)
 {
 	BorealisScan *scan = (BorealisScan *) base;
-	MergeScan  *merge = &scan->merge;
+	MergeScan  *item = &scan->cursor.item;
 	ItemPointerData handle;
 	HeapTuple	tuple;
 
 	do
 	{
-		if (!advance(scan, direction))
+		if (!range_cursor_next(&scan->cursor, direction))
 		{
 			ExecClearTuple(slot);
 			return false;
 		}
-		row_handle_for_item(merge->key, merge->key_size, merge->version,
+		row_handle_for_item(item->key, item->key_size, item->version,
 							scan->handles_are_kept, &handle);
-		tuple = row_buffer_decode(&scan->row, base->rs_rd, merge->value, merge->value_size,
-								  merge->version, &handle);
+		tuple = row_buffer_decode(&scan->row, base->rs_rd, item->value, item->value_size,
+								  item->version, &handle);
 	} while (base->rs_nkeys > 0 && !tuple_matches_keys(scan, tuple));
 
 	row_buffer_store(&scan->row, slot);
@@ -335,7 +276,7 @@ borealis_scan_analyze_next_block(TableScanDesc base, BlockNumber blockno,
 	/* Runs between the last block and this one are passed over. */
 	while (scan->sample_row < (uint64) blockno * scan->sample_rows_per_block)
 	{
-		if (!advance(scan, ForwardScanDirection))
+		if (!range_cursor_next(&scan->cursor, ForwardScanDirection))
 			return false;
 		scan->sample_row++;
 	}
@@ -347,18 +288,18 @@ borealis_scan_analyze_next_tuple(TableScanDesc base, TransactionId OldestXmin,
 								 double *liverows, double *deadrows, TupleTableSlot *slot)
 {
 	BorealisScan *scan = (BorealisScan *) base;
-	MergeScan  *merge = &scan->merge;
+	MergeScan  *item = &scan->cursor.item;
 	ItemPointerData handle;
 
-	if (scan->sample_row >= scan->sample_end || !advance(scan, ForwardScanDirection))
+	if (scan->sample_row >= scan->sample_end || !range_cursor_next(&scan->cursor, ForwardScanDirection))
 	{
 		ExecClearTuple(slot);
 		return false;
 	}
 	row_handle_for_order(scan->sample_row, &handle);
 	scan->sample_row++;
-	row_buffer_decode(&scan->row, base->rs_rd, merge->value, merge->value_size,
-					  merge->version, &handle);
+	row_buffer_decode(&scan->row, base->rs_rd, item->value, item->value_size,
+					  item->version, &handle);
 	row_buffer_store(&scan->row, slot);
 	*liverows += 1;
 	return true;
@@ -392,22 +333,22 @@ borealis_index_build_range_scan(Relation table, Relation index, IndexInfo *index
 	scan = (BorealisScan *) base;
 	row_context = AllocSetContextCreate(CurrentMemoryContext, "borealis index build",
 										ALLOCSET_DEFAULT_SIZES);
-	while (advance(scan, ForwardScanDirection))
+	while (range_cursor_next(&scan->cursor, ForwardScanDirection))
 	{
-		MergeScan  *merge = &scan->merge;
+		MergeScan  *item = &scan->cursor.item;
 		HeapTuple	tuple;
 
 		CHECK_FOR_INTERRUPTS();
-		row_handle_for_item(merge->key, merge->key_size, merge->version, false,
+		row_handle_for_item(item->key, item->key_size, item->version, false,
 							&current_row.handle);
 		current_row.relfilenode = table->rd_locator.relNumber;
-		current_row.address = (RowAddress) {merge->key, merge->key_size, merge->version};
-		current_row.value = merge->value;
-		current_row.value_size = merge->value_size;
+		current_row.address = (RowAddress) {item->key, item->key_size, item->version};
+		current_row.value = item->value;
+		current_row.value_size = item->value_size;
 		current_row.keys_only = false;
 
-		tuple = row_buffer_decode(&scan->row, table, merge->value, merge->value_size,
-								  merge->version, &current_row.handle);
+		tuple = row_buffer_decode(&scan->row, table, item->value, item->value_size,
+								  item->version, &current_row.handle);
 		old = MemoryContextSwitchTo(row_context);
 		if (index_form_values(table, index, tuple, values, isnull))
 			callback(index, &current_row.handle, values, isnull, true, callback_state);
