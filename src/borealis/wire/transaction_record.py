@@ -284,3 +284,24 @@ def encode_transaction(
 def _pack_ends(items: Iterable[bytes]) -> bytes:
     ends = list(accumulate(map(len, items)))
     return struct.pack(f"<{len(ends)}I", *ends)
+
+
+class RecordOutline(NamedTuple):
+    """What recovery needs of a record in the journal, found without decoding the rest."""
+
+    transaction_id: TransactionId
+    has_catalog_entry: bool
+    invalidates_running: bool
+    dropped: tuple[Relfilenode, ...]
+
+
+def decode_outline(data: Octets) -> RecordOutline:
+    """The outline of a record that was checked when it was admitted. Raises Malformed if it cannot be one."""
+    if len(data) < _HEADER_BYTES:
+        raise Malformed("a transaction record is shorter than its header")
+    identifier, _, _, _, _, _, entry_bytes, drops, deltas, flags = _HEADER.unpack_from(data)
+    at = len(data) - _DELTA.size * deltas - 4 * drops
+    if at < _HEADER_BYTES + entry_bytes:
+        raise Malformed("a transaction record is shorter than its header announces")
+    dropped = tuple(map(Relfilenode, _unpack_u32(drops, data, at))) if drops else ()
+    return RecordOutline(TransactionId(identifier), bool(entry_bytes), bool(entry_bytes) and not flags, dropped)

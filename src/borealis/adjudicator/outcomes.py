@@ -1,0 +1,114 @@
+"""The memory of outcomes: which transaction ids have committed, and which ones have been refused for good.
+
+Promises: whoever asks about a transaction gets Committed or Refused only if that is true and stays true; otherwise the
+answer is "unknown". An id that is asked for before it was admitted is fenced: it will never be admitted. Fences need
+not survive a restart, because a new lease refuses every transaction that began before it.
+
+Bounded by age and by number: beyond them the oldest generation is dropped and `since` rises.
+"""
+
+from bisect import bisect_right
+from typing import Final, NamedTuple
+
+from borealis.foundation.identifiers import (
+    NANOSECONDS_PER_SECOND,
+    NO_TIMESTAMP,
+    CatalogVersion,
+    Timestamp,
+    TransactionId,
+)
+from borealis.wire.commit_messages import Committed
+
+
+class OutcomeLimits(NamedTuple):
+    """How much is remembered; age counts back from the newest commit, so that an idle cluster forgets nothing."""
+
+    age_ns_max: int = 60 * NANOSECONDS_PER_SECOND
+    outcomes_max: int = 500_000
+    fences_max: int = 100_000
+
+
+_GENERATIONS: Final = 8
+
+
+class _Generation:
+    __slots__ = ("committed", "newest", "oldest")
+
+    def __init__(self) -> None:
+        self.committed: dict[TransactionId, Timestamp] = {}
+        self.oldest = NO_TIMESTAMP
+        self.newest = NO_TIMESTAMP
+
+
+class OutcomeMemory:
+    """Outcomes in generations, oldest first."""
+
+    def __init__(self, since: Timestamp, catalog_version: CatalogVersion, limits: OutcomeLimits) -> None:
+        self._since = since
+        self._limits = limits
+        self._generations = [_Generation()]
+        # The catalog version in force from each timestamp on; the first entry covers everything remembered before.
+        self._version_starts = [since]
+        self._versions = [catalog_version]
+        self._fences: dict[TransactionId, Timestamp] = {}
+
+    @property
+    def since(self) -> Timestamp:
+        """Every commit after it is remembered."""
+        return self._since
+
+    def find(self, transaction_id: TransactionId, read_timestamp: Timestamp) -> Committed | None:
+        """The outcome, if it is known to have committed. Commits come after reads: older generations are not asked."""
+        for generation in reversed(self._generations):
+            if generation.newest <= read_timestamp:
+                if generation.newest:
+                    break
+                continue
+            timestamp = generation.committed.get(transaction_id)
+            if timestamp is not None:
+                return Committed(timestamp, self._versions[bisect_right(self._version_starts, timestamp) - 1])
+        return None
+
+    def is_fenced(self, transaction_id: TransactionId) -> bool:
+        return transaction_id in self._fences
+
+    def fence(self, transaction_id: TransactionId, read_timestamp: Timestamp) -> bool:
+        """Refuse this id from now on. False if there are too many fences: then nothing may be promised."""
+        if transaction_id not in self._fences and len(self._fences) >= self._limits.fences_max:
+            return False
+        self._fences[transaction_id] = read_timestamp
+        return True
+
+    def drop_fences(self, below: Timestamp) -> None:
+        """Forget fences of transactions that read below a timestamp from which on they are refused anyway."""
+        self._fences = {identifier: read for identifier, read in self._fences.items() if read >= below}
+
+    def has_fences(self) -> bool:
+        return bool(self._fences)
+
+    def remember(self, committed: dict[TransactionId, Timestamp], oldest: Timestamp, newest: Timestamp) -> None:
+        """Add the commits of a group, which are newer than all before."""
+        current = self._generations[-1]
+        current.committed.update(committed)
+        current.newest = newest
+        current.oldest = current.oldest or oldest
+        is_full = len(current.committed) * _GENERATIONS >= self._limits.outcomes_max
+        if is_full or (current.newest - current.oldest) * _GENERATIONS >= self._limits.age_ns_max:
+            self._generations.append(_Generation())
+            self._forget(newest)
+
+    def note_catalog_version(self, version: CatalogVersion, start: Timestamp) -> None:
+        self._version_starts.append(start)
+        self._versions.append(version)
+
+    def _forget(self, now: Timestamp) -> None:
+        generations = self._generations
+        count = sum(len(generation.committed) for generation in generations)
+        while len(generations) > 1 and (
+            count > self._limits.outcomes_max or now - generations[0].newest > self._limits.age_ns_max
+        ):
+            count -= len(generations[0].committed)
+            self._since = max(self._since, generations.pop(0).newest)
+        keep = bisect_right(self._version_starts, self._since) - 1
+        if keep > 0:
+            del self._version_starts[:keep], self._versions[:keep]

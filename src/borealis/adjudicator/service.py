@@ -1,0 +1,153 @@
+"""The transaction service: adjudicator and journal together, and the order of the steps of a commit.
+
+The one place that says what happens after what: decide, make durable, confirm, publish, feed the followers, and only
+then answer. The network shell and the simulation both drive this class, one with the local disk and sockets, the other
+with a virtual world. It is synchronous: while a group is on its way nothing else happens in the service.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
+
+from borealis.adjudicator.adjudicator import Adjudicator, AdjudicatorLimits, Published, Request
+from borealis.foundation.errors import BorealisError, Malformed
+from borealis.foundation.identifiers import Epoch, Position, Timestamp
+from borealis.journal.disk import Disk
+from borealis.journal.file_journal import SEGMENT_BYTES_DEFAULT, FileJournal
+from borealis.journal.reading import JournalView
+from borealis.journal.recovery import JournalDamaged, Replay
+from borealis.wire.commit_messages import Answer, SequenceCall
+from borealis.wire.frames import Octets
+from borealis.wire.journal_batch import Checkpoint, JournalRecord, batch_length, encode_batch
+from borealis.wire.transaction_record import TransactionRecord
+
+# What a sequence call can add to a batch: its reservation, and its share of the record around it.
+_SEQUENCE_BYTES: Final = 64
+
+Publish: TypeAlias = Callable[[Published, Timestamp], None]
+"""Makes versions and acknowledged timestamp visible to readers; the second argument is the start of the lease."""
+
+Feed: TypeAlias = Callable[[Position, Octets], None]
+"""Offers a durable batch to those who follow the journal."""
+
+
+class RoomNeeded(BorealisError):  # noqa: N818 - a request to the caller
+    """A spare segment of `spare_bytes` must be prepared before this group can be decided. Nothing has happened."""
+
+    def __init__(self, spare_bytes: int) -> None:
+        super().__init__(f"a spare segment of {spare_bytes} bytes is needed")
+        self.spare_bytes = spare_bytes
+
+
+class ServiceLimits(NamedTuple):
+    adjudicator: AdjudicatorLimits = AdjudicatorLimits()
+    segment_bytes: int = SEGMENT_BYTES_DEFAULT
+
+
+class TransactionService:
+    """Recovers when it is made; serves after `take_lease`."""
+
+    def __init__(
+        self, disk: Disk, zones: Sequence[Path], publish: Publish, feed: Feed, limits: ServiceLimits | None = None
+    ) -> None:
+        self._limits = limits or ServiceLimits()
+        self._publish = publish
+        self._feed = feed
+        self._adjudicator = Adjudicator(limits=self._limits.adjudicator)
+        try:
+            self._journal, recovered = FileJournal.open(
+                disk, zones, self._is_enough, self._replay_from, self._limits.segment_bytes
+            )
+        except Malformed as error:
+            raise JournalDamaged(zones[0], 0, f"a record contradicts the journal: {error.text}") from error
+        self._epoch = recovered.epoch
+
+    def _is_enough(self, candidate: Checkpoint, newest: Checkpoint) -> bool:
+        outcomes = self._limits.adjudicator.outcomes
+        return (
+            newest.last_timestamp - candidate.last_timestamp >= outcomes.age_ns_max
+            or newest.transactions - candidate.transactions >= outcomes.outcomes_max
+        )
+
+    def _replay_from(self, checkpoint: Checkpoint) -> Replay:
+        self._adjudicator = Adjudicator(checkpoint, self._limits.adjudicator)
+        return self._adjudicator.replay
+
+    @property
+    def adjudicator(self) -> Adjudicator:
+        return self._adjudicator
+
+    @property
+    def journal(self) -> FileJournal:
+        return self._journal
+
+    @property
+    def journal_view(self) -> JournalView:
+        journal = self._journal
+        return JournalView(journal.disk, journal.zones, journal.segments, journal.end)
+
+    def take_lease(self, now: Timestamp, nonce: int) -> None:
+        """Begin a new epoch, durably. `nonce` is 32 random bits; see docs/formats.md on what they keep out.
+
+        Raises NoRoom if the disk has no room for a segment.
+        """
+        self._epoch = Epoch(((self._epoch >> 32) + 1) << 32 | nonce)
+        record = self._adjudicator.lease_record(now)
+        try:
+            self._make_room(batch_length([0]))
+        except RoomNeeded as needed:
+            for _ in self._journal.prepare_spare(needed.spare_bytes):
+                pass
+            self._make_room(batch_length([0]))
+        position, batch = self._append([record])
+        self._adjudicator.begin_lease(record)
+        self._publish(self._adjudicator.published, self._adjudicator.lease_start)
+        self._feed(position, batch)
+
+    def run_group(self, now: Timestamp, requests: Sequence[Request]) -> list[Answer]:
+        """Decide a group and make it durable. The answers may leave when this returns. Raises RoomNeeded."""
+        self._make_room(_batch_length_at_most(requests))
+        decision = self._adjudicator.decide(now, requests)
+        # Persist before anybody can learn of it, publish before the answers: a reader that begins after an answer
+        # must find the timestamp.
+        if decision.records:
+            position, batch = self._append(decision.records)
+            self._publish(self._adjudicator.confirm(decision), self._adjudicator.lease_start)
+            self._feed(position, batch)
+        else:
+            self._adjudicator.confirm(decision)
+        return decision.answers
+
+    def _append(self, records: list[JournalRecord]) -> tuple[Position, bytes]:
+        position = self._journal.end
+        batch = encode_batch(position, self._epoch, records)
+        self._journal.append(batch)
+        return position, batch
+
+    def _make_room(self, length: int) -> None:
+        journal = self._journal
+        if journal.has_room(length):
+            return
+        checkpoint = self._adjudicator.checkpoint(journal.end)
+        if not journal.has_spare_for(length, checkpoint):
+            raise RoomNeeded(journal.spare_bytes_for(length, checkpoint))
+        batch = journal.rotate(self._epoch, checkpoint)
+        self._feed(Position(journal.end - len(batch)), batch)
+
+    def forget(self, now: Timestamp, oldest_active: Timestamp) -> None:
+        """Let go of what no running transaction needs; `oldest_active` bounds their read timestamps from below."""
+        self._adjudicator.forget(now, oldest_active)
+
+    def truncate(self, now: Timestamp, snapshot: Position) -> int:
+        """Remove segments that a durable snapshot of the storage covers. Returns how many."""
+        age = self._limits.adjudicator.outcomes.age_ns_max
+        return self._journal.truncate(snapshot, Timestamp(max(self._adjudicator.outcomes_since, now - age)))
+
+    def close(self) -> None:
+        self._journal.close()
+
+
+def _batch_length_at_most(requests: Sequence[Request]) -> int:
+    lengths = [len(request.data) for request in requests if type(request) is TransactionRecord]
+    sequences = sum(type(request) is SequenceCall for request in requests)
+    return batch_length(lengths) + sequences * _SEQUENCE_BYTES if lengths or sequences else 0
