@@ -26,7 +26,6 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
     """Runs until told to stop (SIGINT, SIGTERM). True when that was why it ended. Raises HostError."""
     tree = find_server_tree()
     root = settings.data.absolute()
-    os.umask(0o077)
     account = choose_account(os.geteuid(), read_owner(root), read_sudo_user())
     root = open_data_directory(root, account, announcer)
     lock = take_lock(root)
@@ -71,12 +70,17 @@ def open_data_directory(root: Path, account: Account | None, announcer: Announce
     try:
         is_new = not root.exists() or not any(root.iterdir())
         root.mkdir(parents=True, exist_ok=True)
+        if is_new:
+            root.chmod(0o700)
         if is_new and account is not None:
             os.chown(root, account.uid, account.gid)
-            root.chmod(0o700)
+    except FileExistsError:
+        raise HostError(f"{root} is not a folder, or a link to one that is gone; remove it") from None
     except OSError as error:
         raise HostError(f"cannot use {root}: {error.strerror}") from error
     root = root.resolve()
+    # From here on, not before: the folders above the data are for others, too.
+    os.umask(0o077)
     assume(account)
     if os.access(root, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         return root
