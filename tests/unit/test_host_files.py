@@ -1,15 +1,14 @@
-"""Files that the host writes: settings, the layout of a data directory, the table of reader slots."""
+"""Files that the host writes: settings, the layout of a data directory."""
 
 from __future__ import annotations
 
 import os
-import struct
 from pathlib import Path
 
 import pytest
 
 from borealis.host.errors import HostError
-from borealis.host.instance import READER_SLOTS, create_readers, is_usable
+from borealis.host.instance import is_usable
 from borealis.host.layout import SOCKET_PATH_BYTES_MAX, create_layout, is_locked, open_layout, take_lock
 from borealis.host.postgres_settings import quote, render
 from borealis.host.seed import FINGERPRINT_FILE, as_one_query, name_library
@@ -89,20 +88,6 @@ def test_one_host_at_a_time(tmp_path: Path) -> None:
         take_lock(tmp_path)
     os.close(lock)
     assert not is_locked(tmp_path)
-
-
-def test_reader_slots_are_emptied_in_place(tmp_path: Path) -> None:
-    path = tmp_path / "instance-1.readers"
-    create_readers(path)
-    identity = path.stat().st_ino
-    with path.open("r+b") as file:
-        file.seek(64)
-        file.write(b"\xff" * 32)
-    create_readers(path)
-    content = path.read_bytes()
-    assert path.stat().st_ino == identity
-    assert struct.unpack_from("<8sQ", content) == (b"BRLSRDR1", READER_SLOTS)
-    assert content[16:] == bytes(64 - 16 + 16 * READER_SLOTS)
 
 
 def test_local_state_is_used_only_in_the_boot_and_with_the_seed_that_it_was_written_with(tmp_path: Path) -> None:

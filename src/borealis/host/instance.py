@@ -4,9 +4,7 @@ Promises: PGDATA is a clone of the current seed, or the state that an instance o
 machine (it runs without fsync, so that only the page cache vouches for it). Assumes that no server runs on the folder.
 """
 
-import os
 import shutil
-import struct
 import subprocess
 from pathlib import Path
 
@@ -15,11 +13,6 @@ from borealis.host.postgres_settings import InstanceSettings, render_hba, render
 from borealis.host.seed import read_fingerprint
 
 LINUX_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-READERS_MAGIC = b"BRLSRDR1"
-READERS_HEADER_BYTES = 64
-READER_SLOT_BYTES = 16
-READER_SLOTS = 1024
 
 
 def read_boot_id() -> str:
@@ -40,7 +33,6 @@ def prepare_instance(
     # Left by a server that was killed; its processes are gone, or we would not hold the lock.
     (folder.pgdata / "postmaster.pid").unlink(missing_ok=True)
     folder.socket.mkdir(mode=0o700, exist_ok=True)
-    create_readers(folder.readers)
 
 
 def is_usable(folder: InstanceFolder, fingerprint: str, boot_id: str) -> bool:
@@ -56,16 +48,3 @@ def _clone(seed: Path, folder: InstanceFolder) -> None:
     folder.root.mkdir(parents=True)
     shutil.copytree(seed, folder.pgdata)
     folder.pgdata.chmod(0o700)
-
-
-def create_readers(path: Path) -> None:
-    """An empty table of reader slots (docs/formats.md), in place: storage may have the file mapped."""
-    slots = bytes(READER_SLOTS * READER_SLOT_BYTES)
-    header = struct.pack("<8sQ", READERS_MAGIC, READER_SLOTS).ljust(READERS_HEADER_BYTES, b"\0")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        os.ftruncate(descriptor, len(header) + len(slots))
-        os.pwrite(descriptor, slots, len(header))
-        os.pwrite(descriptor, header, 0)
-    finally:
-        os.close(descriptor)

@@ -36,7 +36,6 @@ class InstanceFolder:
     number: int
     root: Path
     socket: Path
-    readers: Path
     log: Path
 
     @property
@@ -83,7 +82,6 @@ class DataDirectory:
             number,
             self.root / "instances" / str(number),
             self.run / name,
-            self.run / f"{name}.readers",
             self.log / f"{name}.log",
         )
 
