@@ -56,6 +56,7 @@ class CommitProxy:
         self._lock = threading.Lock()
         self._held = threading.Event()
         self._released = threading.Event()
+        self._listener: socket.socket | None = None
         self._open: set[socket.socket] = set()
         self.requests: Counter[int] = Counter()
         """How many requests of each type have arrived."""
@@ -85,17 +86,19 @@ class CommitProxy:
         os.rename(self._private, self._public)
 
     def _listen(self) -> None:
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(os.fspath(self._public))
+        listener = self._listener = socket.socket(socket.AF_UNIX)
+        listener.bind(os.fspath(self._public))
         self._public.chmod(0o777)
-        self._listener.listen()
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        listener.listen()
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def refuse_connections(self) -> None:
         """As if the service were gone: open connections end, new ones find nobody."""
-        self._public.unlink(missing_ok=True)
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        if self._listener is not None:
+            self._public.unlink()
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
         with self._lock:
             for connection in self._open:
                 connection.shutdown(socket.SHUT_RDWR)
