@@ -38,7 +38,7 @@ make_bytea(const uint8 *bytes, Size size)
 Datum
 units_read(PG_FUNCTION_ARGS)
 {
-	static ReadBuffer buffer;
+	static ValueBuffer buffer;
 	uint32		value_size;
 
 	KEY_ARGUMENT(key, 0);

@@ -21,3 +21,9 @@ CREATE FUNCTION units.scan(
 ) RETURNS bigint AS 'borealis_units', 'units_scan' LANGUAGE C STRICT;
 
 CREATE FUNCTION units.statistics(relfilenode oid) RETURNS bigint[] AS 'borealis_units', 'units_statistics' LANGUAGE C STRICT;
+
+CREATE FUNCTION units.write_set_benchmark(count bigint) RETURNS text
+AS 'borealis_units', 'units_write_set_benchmark' LANGUAGE C STRICT;
+
+CREATE FUNCTION units.read_often(rows bigint, stride bigint, ts bigint, count bigint) RETURNS bigint
+AS 'borealis_units', 'units_read_often' LANGUAGE C STRICT;

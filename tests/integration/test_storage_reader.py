@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import random
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,8 +54,8 @@ class Versions:
 class Map:
     """The storage process's side of a map."""
 
-    def __init__(self, folder: Path, name: str, size: int = MAP_SIZE) -> None:
-        self.folder = folder / name
+    def __init__(self, folder: Path, name: str | None = None, size: int = MAP_SIZE) -> None:
+        self.folder = folder / (name or f"map-{len(list(folder.iterdir()))}")
         self.folder.mkdir()
         self.size = size
         self.environment = lmdb.open(
@@ -140,7 +142,7 @@ def connection(server: Path) -> Iterator[Connection]:
 
 @pytest.fixture(scope="module")
 def shared_map(folder: Path) -> Map:
-    return Map(folder, "shared")
+    return Map(folder)
 
 
 @pytest.fixture(scope="module")
@@ -219,19 +221,22 @@ def test_reads_answer_like_the_model(
             assert flatten(keys_only) == [(key, b"") for key, _ in expected_items]
 
 
-def test_a_range_of_nothing_visible_is_read_in_bounded_steps(connection: Connection, folder: Path) -> None:
-    """40,000 tombstones between two rows: batches without items, each with a resume key further on."""
-    model = Versions({row_key(number): {1: b"old", 2: b""} for number in range(40_000)})
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("invisible", [{1: b"old", 2: b""}, {3: b"new", 4: b"newer"}], ids=["deleted", "too new"])
+def test_a_range_of_nothing_visible_is_read_in_bounded_steps(
+    connection: Connection, folder: Path, backward: bool, invisible: dict[int, bytes]
+) -> None:
+    """40,000 keys without a row between two rows: batches without items, each with a resume key further on."""
+    model = Versions({row_key(number): invisible for number in range(40_000)})
     model.stored[row_key(0)] = {1: b"first"}
     model.stored[row_key(40_000)] = {1: b"last"}
-    map_ = Map(folder, "tombstones")
+    map_ = Map(folder)
     map_.write(model)
     configure(connection, map_)
-    for backward in (False, True):
-        batches = read_range(connection, (b"\x10", b"\x11"), backward, 2)
-        assert flatten(batches) == model.read_range(b"\x10", b"\x11", backward, 2)
-        assert len(batches) >= 80_000 // 16_384
-        assert [] in batches[1:-1]
+    batches = read_range(connection, (b"\x10", b"\x11"), backward, 2)
+    assert flatten(batches) == model.read_range(b"\x10", b"\x11", backward, 2)
+    assert len(batches) >= 80_000 // 16_384
+    assert [] in batches[1:-1]
 
 
 def row_key(number: int, table: int = 1) -> bytes:
@@ -242,7 +247,7 @@ def row_key(number: int, table: int = 1) -> bytes:
 def test_a_key_with_many_versions_costs_no_walk(connection: Connection, folder: Path, backward: bool) -> None:
     """A hundred keys with 2,000 versions each fit into one bounded step, whichever version is wanted."""
     model = Versions({row_key(number): {one: b"%d" % one for one in range(2_000)} for number in range(100)})
-    map_ = Map(folder, f"versions-{backward}")
+    map_ = Map(folder)
     map_.write(model)
     configure(connection, map_)
     for timestamp in (0, 1, 999, 1_998, 1_999, 5_000):
@@ -251,17 +256,18 @@ def test_a_key_with_many_versions_costs_no_walk(connection: Connection, folder: 
         assert len(batches) == 1
 
 
-def test_values_of_all_sizes(connection: Connection, folder: Path) -> None:
+@pytest.mark.parametrize("backward", [False, True])
+def test_values_of_all_sizes(connection: Connection, folder: Path, backward: bool) -> None:
     """From one byte to megabytes, which take pages of their own in the map and grow the batch."""
     choice = random.Random(3)
     model = Versions({row_key(number): {5: choice.randbytes(1 << (number % 23))} for number in range(60)})
-    map_ = Map(folder, "sizes")
+    map_ = Map(folder)
     map_.write(model)
     configure(connection, map_)
-    for backward in (False, True):
-        for bytes_wanted in (1, 70_000, 1 << 24):
-            batches = read_range(connection, (b"\x10", b"\x11"), backward, 5, bytes_wanted=bytes_wanted)
-            assert flatten(batches) == model.read_range(b"\x10", b"\x11", backward, 5)
+    bounds = row_key(3), row_key(50)
+    for bytes_wanted in (1, 70_000, 1 << 24):
+        batches = read_range(connection, bounds, backward, 5, bytes_wanted=bytes_wanted)
+        assert flatten(batches) == model.read_range(*bounds, backward, 5)
     for key in model.stored:
         row = connection.execute("SELECT units.read(%b, 5)", [key], binary=True).fetchone()
         assert row == (model.read(key, 5),)
@@ -270,7 +276,7 @@ def test_values_of_all_sizes(connection: Connection, folder: Path) -> None:
 def test_longest_keys(connection: Connection, folder: Path) -> None:
     longest = [b"\x10" + bytes([last]) * 1961 for last in (0, 1, 255)]
     model = Versions({key: {1: b"one", 2: b"two"} for key in longest})
-    map_ = Map(folder, "longest")
+    map_ = Map(folder)
     map_.write(model)
     configure(connection, map_)
     for backward in (False, True):
@@ -284,7 +290,7 @@ def test_statistics_are_the_newest_version(connection: Connection, folder: Path)
     model = Versions({b"\x40" + struct.pack(">I", 7): {1: struct.pack("<qq", 5, 50), 9: struct.pack("<qq", 8, 80)}})
     model.stored[b"\x40" + struct.pack(">I", 8)] = {1: struct.pack("<qq", 3, 4), 2: b""}
     model.stored[b"\x40" + struct.pack(">I", 9)] = {1: b"short"}
-    map_ = Map(folder, "statistics")
+    map_ = Map(folder)
     map_.write(model)
     configure(connection, map_)
     query = "SELECT units.statistics(6), units.statistics(7), units.statistics(8), units.statistics(10)"
@@ -295,7 +301,7 @@ def test_statistics_are_the_newest_version(connection: Connection, folder: Path)
 
 def test_every_call_sees_what_was_written_before_it(connection: Connection, folder: Path) -> None:
     """Between calls no read transaction stays open: the writer reuses pages and the file does not grow."""
-    map_ = Map(folder, "reuse")
+    map_ = Map(folder)
     configure(connection, map_)
     for round_ in range(300):
         map_.write(Versions({row_key(1): {1: b"%d" % round_ + b"x" * 100_000}}))
@@ -306,7 +312,7 @@ def test_every_call_sees_what_was_written_before_it(connection: Connection, fold
 
 
 def test_an_error_leaves_no_read_transaction(connection: Connection, folder: Path) -> None:
-    map_ = Map(folder, "damage")
+    map_ = Map(folder)
     with map_.environment.begin(write=True) as transaction:
         transaction.put(b"\x10short", b"value", db=map_.versions)
     configure(connection, map_)
@@ -328,7 +334,7 @@ def open_snapshots(map_: Map) -> int:
 
 
 def test_a_reader_below_the_horizon_gets_no_result(connection: Connection, folder: Path) -> None:
-    map_ = Map(folder, "horizon")
+    map_ = Map(folder)
     map_.write(Versions({row_key(1): {1: b"value"}}))
     configure(connection, map_, is_below_horizon=True)
     for query in ("units.read(%b, 1)", "units.exists(%b, 1)", "units.read_range(%b, '', false, false, 1, 10, 10)"):
@@ -338,7 +344,7 @@ def test_a_reader_below_the_horizon_gets_no_result(connection: Connection, folde
 
 
 def test_slots_are_given_back_and_missing_ones_reported(server: Path, folder: Path) -> None:
-    map_ = Map(folder, "slots")
+    map_ = Map(folder)
     map_.write(Versions({row_key(1): {1: b"value"}}))
     query = "SELECT units.read(%b, 1)"
     connections = [connect(server) for _ in range(READERS_MAX + 1)]
@@ -360,6 +366,22 @@ def test_slots_are_given_back_and_missing_ones_reported(server: Path, folder: Pa
         one.close()
 
 
+def test_slots_of_dead_readers_are_cleared(connection: Connection, folder: Path) -> None:
+    map_ = Map(folder)
+    map_.write(Versions({row_key(1): {1: b"value"}}))
+    configure(connection, map_)
+    program = f"""if True:
+        import lmdb, os
+        environment = lmdb.open({str(map_.folder)!r}, map_size={MAP_SIZE}, max_readers={READERS_MAX}, readonly=True)
+        transactions = [environment.begin() for _ in range({READERS_MAX})]
+        os._exit(0)
+    """
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert map_.readers() == READERS_MAX
+    query = "SELECT units.read(%b, 1)"
+    assert connection.execute(query, [row_key(1)], binary=True).fetchone() == (b"value",)
+
+
 def test_a_map_that_is_not_there_yet(connection: Connection, folder: Path) -> None:
     late = folder / "late"
     connection.execute("SELECT units.configure(%s, %s, %s, false, 0)", [str(late), MAP_SIZE, READERS_MAX])
@@ -377,7 +399,7 @@ def test_a_map_that_is_not_there_yet(connection: Connection, folder: Path) -> No
 
 
 def test_a_map_that_outgrew_the_size_it_was_opened_with(connection: Connection, folder: Path) -> None:
-    map_ = Map(folder, "growing", size=1 << 20)
+    map_ = Map(folder, size=1 << 20)
     map_.write(Versions({row_key(1): {1: b"value"}}))
     configure(connection, map_)
     query = "SELECT units.read(%b, 1)"
@@ -391,7 +413,7 @@ def test_a_map_that_outgrew_the_size_it_was_opened_with(connection: Connection, 
 
 def test_a_slot_that_was_taken_away_is_replaced(connection: Connection, folder: Path) -> None:
     """Whatever closes the lock file in the backend loses LMDB's proof that it lives; then its slot is cleared."""
-    map_ = Map(folder, "robbed")
+    map_ = Map(folder)
     map_.write(Versions({row_key(1): {1: b"value"}}))
     configure(connection, map_)
     query = "SELECT units.read(%b, 1)"
