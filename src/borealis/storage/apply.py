@@ -181,7 +181,10 @@ def _starts_next_segment(progress: Progress, batch: Batch) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Versions for one write transaction, in key order."""
+    """Versions for one write transaction, in key order; those that may cover others in descending order.
+
+    Descending, an older version of a key is in the map before a newer one looks for it.
+    """
 
     puts: list[Entry]
     puts_that_may_cover: list[Entry]
@@ -194,7 +197,7 @@ class Chunk:
 
 def cut_chunks(plan: ApplyPlan, writes_max: int, bytes_max: int) -> list[Chunk]:
     """The versions of a plan, cut so that one transaction stays bounded; at least one chunk, the last may be empty."""
-    puts, may_cover = sorted(plan.puts), sorted(plan.puts_that_may_cover)
+    puts, may_cover = sorted(plan.puts), sorted(plan.puts_that_may_cover, reverse=True)
     if plan.writes <= writes_max and plan.bytes <= bytes_max:
         return [Chunk(puts, may_cover, plan.bytes)]
     chunks = [Chunk(part, [], size) for part, size in _cut(puts, writes_max, bytes_max)]

@@ -34,7 +34,7 @@ _PAGES_PER_TRANSACTION: Final = 64
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
-class DamagedMap(BorealisError):
+class DamagedMap(Unavailable):
     """The map cannot be opened; the text says what to do."""
 
 

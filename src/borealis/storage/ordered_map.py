@@ -49,7 +49,7 @@ class MapWriter(MapReader, Protocol):
         ...
 
     def put_versions_over(self, entries: Iterable[Entry]) -> list[bytes]:
-        """Write versions; return the keys (without timestamp) of which an older version exists."""
+        """Write versions, given in descending order; return the keys of those over an older version."""
         ...
 
     def delete(self, table: Table, keys: Iterable[bytes]) -> None:

@@ -44,24 +44,22 @@ class Replica:
         Raises OutOfRoom; the plan can then be written again from its beginning.
         """
         chunks = cut_chunks(plan, self._settings.chunk_writes_max, self._settings.chunk_bytes_max)
+        covered: list[bytes] = []
         for chunk in chunks[:-1]:
             with self._map.write(chunk.writes, chunk.put_bytes) as writer:
-                covered = _write_chunk(writer, chunk)
-            # Queued early, the keys would only wait for the horizon, which cannot pass what is not applied.
-            self.collector.queue.add(plan.after.timestamp, covered)
+                covered += _write_chunk(writer, chunk)
             yield
-        self._write_last(plan, chunks[-1])
+        self._write_last(plan, chunks[-1], covered)
         yield
 
-    def _write_last(self, plan: ApplyPlan, chunk: Chunk) -> None:
+    def _write_last(self, plan: ApplyPlan, chunk: Chunk, covered: list[bytes]) -> None:
         after = plan.after
         small_entries = len(plan.deltas) + len(plan.drops) + len(META_KEYS)
         with self._map.write(chunk.writes + small_entries, chunk.put_bytes) as writer:
-            covered = _write_chunk(writer, chunk)
+            covered = covered + _write_chunk(writer, chunk)
             change = None
             if plan.deltas:
-                change = self._statistics.change(writer, plan.deltas, after.timestamp)
-                writer.delete(Table.VERSIONS, change.deletes)
+                change = self._statistics.change(writer, plan.deltas)
                 writer.put(Table.VERSIONS, change.puts)
             if plan.drops:
                 writer.put(Table.DROPS, _drop_entries(plan))
@@ -71,9 +69,9 @@ class Replica:
         if change is not None:
             self._statistics.accept(change)
         queue = self.collector.queue
-        queue.add(after.timestamp, covered)
         for timestamp, keys in plan.covered:
             queue.add(timestamp, keys)
+        queue.add(after.timestamp, covered)
         for timestamp, relfilenode in plan.drops:
             self._statistics.forget(relfilenode)
             self.collector.add_drops(timestamp, [relfilenode])

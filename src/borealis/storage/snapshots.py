@@ -19,7 +19,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
-from borealis.foundation.errors import BorealisError
+from borealis.foundation.errors import BorealisError, Unavailable
 from borealis.foundation.identifiers import Position
 from borealis.storage.apply import META_KEYS, decode_progress
 from borealis.storage.durable_files import replace_file, sync_directory
@@ -33,11 +33,11 @@ _PIECE_BYTES: Final = 1 << 20
 _SYNC_BYTES: Final = 8 << 20
 
 
-class DamagedSnapshot(BorealisError):
+class DamagedSnapshot(Unavailable):
     """A snapshot is not what its manifest says."""
 
 
-class SnapshotAborted(BorealisError):
+class SnapshotAborted(Unavailable):
     """A snapshot was given up on request."""
 
 

@@ -1,6 +1,7 @@
-"""Sizes of relations: the sum of the deltas that transactions report, kept as one version per relation.
+"""Sizes of relations: the sum of the deltas that transactions report.
 
-Assumes that nobody needs an old size, so that the version before is deleted with the same transaction.
+Kept as one version per relation that is written over in place: nobody needs an old size, and a version at timestamp 1
+is seen at every timestamp.
 """
 
 import struct
@@ -11,47 +12,36 @@ from typing import Final
 from borealis.foundation.identifiers import I64_MAX, Relfilenode, Timestamp
 from borealis.storage.apply import RelationSize
 from borealis.storage.ordered_map import Entry, MapReader, Table
-from borealis.storage.stored_key import key_of, statistics_key, stored_key
+from borealis.storage.stored_key import statistics_key, stored_key
 
+STATISTICS_TIMESTAMP: Final = Timestamp(1)
 _SIZE: Final = struct.Struct("<qq")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSize:
-    rows: int
-    octets: int
-    stored: bytes | None
 
 
 @dataclass(slots=True)
 class StatisticsChange:
-    """What to write and delete; `sizes` is to be handed back to `accept` once that is committed."""
+    """What to write; `sizes` is to be handed back to `accept` once that is committed."""
 
     puts: list[Entry] = field(default_factory=list)
-    deletes: list[bytes] = field(default_factory=list)
-    sizes: dict[Relfilenode, StoredSize] = field(default_factory=dict)
+    sizes: dict[Relfilenode, tuple[int, int]] = field(default_factory=dict)
 
 
 class RelationStatistics:
-    """The newest size of every relation that changed since the start."""
+    """The size, (rows, bytes), of every relation that changed since the start."""
 
     def __init__(self) -> None:
-        self._sizes: dict[Relfilenode, StoredSize] = {}
+        self._sizes: dict[Relfilenode, tuple[int, int]] = {}
 
-    def change(
-        self, reader: MapReader, deltas: Mapping[Relfilenode, RelationSize], timestamp: Timestamp
-    ) -> StatisticsChange:
+    def change(self, reader: MapReader, deltas: Mapping[Relfilenode, RelationSize]) -> StatisticsChange:
         change = StatisticsChange()
         for relfilenode, delta in deltas.items():
             if not delta.rows and not delta.octets:
                 continue
-            size = self._sizes.get(relfilenode) or _read(reader, relfilenode)
-            stored = stored_key(statistics_key(relfilenode), timestamp)
-            rows, length = _clamp(size.rows + delta.rows), _clamp(size.octets + delta.octets)
-            change.puts.append((stored, _SIZE.pack(rows, length)))
-            if size.stored is not None and size.stored != stored:
-                change.deletes.append(size.stored)
-            change.sizes[relfilenode] = StoredSize(rows, length, stored)
+            stored = stored_key(statistics_key(relfilenode), STATISTICS_TIMESTAMP)
+            known = self._sizes.get(relfilenode)
+            rows, octets = known if known is not None else _read(reader, stored)
+            size = change.sizes[relfilenode] = (_clamp(rows + delta.rows), _clamp(octets + delta.octets))
+            change.puts.append((stored, _SIZE.pack(*size)))
         return change
 
     def accept(self, change: StatisticsChange) -> None:
@@ -61,14 +51,9 @@ class RelationStatistics:
         self._sizes.pop(relfilenode, None)
 
 
-def _read(reader: MapReader, relfilenode: Relfilenode) -> StoredSize:
-    key = statistics_key(relfilenode)
-    for stored, value in reader.scan(Table.VERSIONS, key):
-        if key_of(stored) == key:
-            rows, octets = _SIZE.unpack(value)
-            return StoredSize(rows, octets, stored)
-        break
-    return StoredSize(0, 0, None)
+def _read(reader: MapReader, stored: bytes) -> tuple[int, int]:
+    value = reader.get(Table.VERSIONS, stored)
+    return (0, 0) if value is None else _SIZE.unpack(value)
 
 
 def _clamp(total: int) -> int:

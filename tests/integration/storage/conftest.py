@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import pytest
+
 from tests.integration.storage.journal_peer import Journal, JournalPeer
 from tests.integration.storage.storage_process import StorageProcess
 

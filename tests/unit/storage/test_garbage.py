@@ -1,0 +1,68 @@
+"""Collection keeps exactly what readers at or above the horizon need."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from borealis.foundation.identifiers import Timestamp
+from borealis.storage.garbage import find_dropped, find_garbage_of_key, sweep
+from borealis.storage.stored_key import stored_key, timestamp_of, timestamp_suffix
+from tests.unit.storage.versions import KEYS, Versions, as_stored, needed, scan, versions
+
+
+@given(versions, st.integers(0, 31), st.integers(2, 7))
+def test_a_sweep_in_slices_leaves_what_is_needed(entries: Versions, horizon: int, limit: int) -> None:
+    stored = as_stored(entries)
+    start: bytes | None = b""
+    slices = 0
+    while start is not None:
+        found = sweep(scan(stored, start), Timestamp(horizon), limit)
+        for key in found.garbage:
+            del stored[key]
+        start = found.resume
+        slices += 1
+        assert slices <= 2 * len(entries) + 1, "the sweep does not come to its end"
+    assert stored == as_stored(needed(entries, horizon))
+
+
+@given(versions, st.integers(0, 31), st.integers(1, 5), st.sampled_from(KEYS))
+def test_a_key_is_cleared_in_slices(entries: Versions, horizon: int, limit: int, key: bytes) -> None:
+    stored = as_stored(entries)
+    is_all = False
+    while not is_all:
+        start = key + timestamp_suffix(Timestamp(horizon))
+        garbage, is_all = find_garbage_of_key(key, scan(stored, start), limit)
+        for name in garbage:
+            del stored[name]
+    others = {name: value for name, value in entries.items() if name[0] != key}
+    mine = {name: value for name, value in entries.items() if name[0] == key}
+    assert stored == as_stored(others | needed(mine, horizon))
+
+
+def test_a_tombstone_outlives_the_versions_before_it() -> None:
+    """Deleting it first would bring them back to life for the readers in between."""
+    key = KEYS[0]
+    stored = as_stored({(key, 1): b"a", (key, 2): b"b", (key, 3): b""})
+    garbage, is_all = find_garbage_of_key(key, scan(stored, key + timestamp_suffix(Timestamp(9))), limit=1)
+    assert not is_all
+    assert garbage == [stored_key(key, Timestamp(2))]
+
+
+@given(versions, st.integers(0, 31), st.integers(1, 5))
+def test_a_dropped_relation_goes_up_to_its_drop(entries: Versions, dropped_at: int, limit: int) -> None:
+    other = b"\x10\0\0\0\x02z"
+    stored = as_stored(entries | {(other, 1): b"other relation"})
+    is_all = False
+    while not is_all:
+        prefix = KEYS[0][:5]
+        garbage, is_all = find_dropped(scan(stored, prefix), prefix, Timestamp(dropped_at), limit)
+        for name in garbage:
+            del stored[name]
+    kept = {name: value for name, value in entries.items() if name[1] > dropped_at}
+    assert stored == as_stored(kept | {(other, 1): b"other relation"})
+
+
+@given(st.binary(max_size=20), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_newer_versions_come_first(key: bytes, one: int, other: int) -> None:
+    first, second = stored_key(key, Timestamp(one)), stored_key(key, Timestamp(other))
+    assert (first < second) == (one > other)
+    assert timestamp_of(first) == one

@@ -1,0 +1,76 @@
+"""Both ordered maps behave as a dictionary that is sorted when it is read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from borealis.storage.lmdb_map import LmdbMap
+from borealis.storage.ordered_map import MemoryMap, OrderedMap, Table
+from borealis.storage.settings import MEBIBYTE, StorageSettings
+from tests.unit.storage.versions import KEYS, as_stored
+
+SMALL = StorageSettings(map_bytes_max=64 * MEBIBYTE, reserve_bytes_min=MEBIBYTE)
+
+
+@contextmanager
+def open_map(kind: str) -> Iterator[OrderedMap]:
+    if kind == "memory":
+        yield MemoryMap()
+        return
+    with TemporaryDirectory() as directory:
+        ordered_map = LmdbMap(Path(directory), SMALL)
+        try:
+            yield ordered_map
+        finally:
+            ordered_map.close(is_clean=False)
+
+
+stored_keys = st.tuples(st.sampled_from(KEYS), st.integers(1, 9)).map(lambda name: next(iter(as_stored({name: b""}))))
+entries = st.lists(st.tuples(stored_keys, st.sampled_from([b"", b"v", b"w" * 5_000])), max_size=8)
+steps = st.lists(
+    st.tuples(st.sampled_from(["put", "put over", "delete"]), entries, st.booleans()),
+    max_size=8,
+)
+
+
+@pytest.mark.parametrize("kind", ["memory", "lmdb"])
+@settings(max_examples=30, deadline=None)
+@given(steps=steps, start=stored_keys)
+def test_as_a_sorted_dictionary(kind: str, steps: list, start: bytes) -> None:
+    expected: dict[bytes, bytes] = {}
+    with open_map(kind) as ordered_map:
+        for action, changes, is_aborted in steps:
+            before = dict(expected)
+            try:
+                with ordered_map.write(len(changes), sum(len(value) for _, value in changes)) as writer:
+                    if action == "delete":
+                        writer.delete(Table.VERSIONS, [key for key, _ in changes])
+                        for key, _ in changes:
+                            expected.pop(key, None)
+                    elif action == "put":
+                        writer.put(Table.VERSIONS, changes)
+                        expected.update(changes)
+                    else:
+                        unique = sorted(dict(changes).items(), reverse=True)
+                        covered = writer.put_versions_over(unique)
+                        expected.update(unique)
+                        assert sorted(covered) == sorted(key[:-8] for key, _ in unique if has_older(expected, key))
+                    assert list(writer.scan(Table.VERSIONS, b"")) == sorted(expected.items())
+                    if is_aborted:
+                        raise InterruptedError
+            except InterruptedError:
+                expected = before
+        with ordered_map.read() as reader:
+            found = [item for item in sorted(expected.items()) if item[0] >= start]
+            assert list(reader.scan(Table.VERSIONS, start)) == found
+            assert list(reader.scan_versions(start)) == [(key, not value) for key, value in found]
+            assert reader.get(Table.VERSIONS, start) == expected.get(start)
+
+
+def has_older(entries: dict[bytes, bytes], stored: bytes) -> bool:
+    return any(other[:-8] == stored[:-8] and other > stored for other in entries)
