@@ -22,8 +22,8 @@ VERSION_TEXT = "borealis data 1\n"
 SOCKET_PATH_BYTES_MAX = 100
 LONGEST_SOCKET = "instance-100/.s.PGSQL.65535"
 
-# What an interrupted creation can have left in a folder without VERSION.
-OWN_NAMES = {"lock", "journal", "storage", "instances", "log", "run"}
+# What a folder without VERSION may hold: what an interrupted creation leaves, and a seed that was put there.
+OWN_NAMES = {"lock", "journal", "storage", "instances", "log", "run", "seed"}
 
 LOCK_WAIT_S = 15.0
 LOCK_POLL_S = 0.02
