@@ -70,7 +70,7 @@ finish_point_read(int status)
 
 bool
 storage_read(const uint8 *key, uint32 key_size, BorealisTimestamp timestamp,
-			 ReadBuffer *buffer, uint32 *value_size)
+			 ValueBuffer *buffer, uint32 *value_size)
 {
 	StoredVersion version;
 	int			status;

@@ -16,12 +16,12 @@
  * Where a value is copied to.  It grows as needed; the bytes stay valid until
  * the next call that uses it.  Starts with everything zero but the context.
  */
-typedef struct ReadBuffer
+typedef struct ValueBuffer
 {
 	uint8	   *data;
 	Size		capacity;
 	MemoryContext context;
-} ReadBuffer;
+} ValueBuffer;
 
 /*
  * Point read: the newest version at or below the timestamp.  False if there is
@@ -29,7 +29,7 @@ typedef struct ReadBuffer
  */
 extern bool storage_read(const uint8 *key, uint32 key_size,
 						 BorealisTimestamp timestamp,
-						 ReadBuffer *buffer, uint32 *value_size);
+						 ValueBuffer *buffer, uint32 *value_size);
 
 /* True if a live version exists. */
 extern bool storage_exists(const uint8 *key, uint32 key_size,
