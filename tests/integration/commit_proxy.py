@@ -83,22 +83,30 @@ class CommitProxy:
     ) -> None:
         self.release()
         self.refuse_connections()
-        os.rename(self._private, self._public)
+        if self._public.exists():  # a restarted service has taken its name back
+            self._private.unlink()
+        else:
+            os.rename(self._private, self._public)
 
     def _listen(self) -> None:
         listener = self._listener = socket.socket(socket.AF_UNIX)
         listener.bind(os.fspath(self._public))
         self._public.chmod(0o777)
+        self._inode = self._public.stat().st_ino
         listener.listen()
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def refuse_connections(self) -> None:
         """As if the service were gone: open connections end, new ones find nobody."""
         if self._listener is not None:
-            self._public.unlink()
+            if self._public.stat().st_ino == self._inode:
+                self._public.unlink()
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
+        self.end_connections()
+
+    def end_connections(self) -> None:
         with self._lock:
             for connection in self._open:
                 connection.shutdown(socket.SHUT_RDWR)
