@@ -74,9 +74,8 @@ class _Writer(_Reader):
         with self._transaction.cursor(self._tables[Table.VERSIONS]) as cursor:
             for stored, value in entries:
                 cursor.put(stored, value)
-                key = stored[:-TIMESTAMP_BYTES]
-                if cursor.next() and cursor.key()[:-TIMESTAMP_BYTES] == key:
-                    covered.append(key)
+                if cursor.next() and cursor.key()[:-TIMESTAMP_BYTES] == stored[:-TIMESTAMP_BYTES]:
+                    covered.append(stored)
         return covered
 
     def delete(self, table: Table, keys: Iterable[bytes]) -> None:

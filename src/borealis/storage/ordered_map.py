@@ -49,7 +49,7 @@ class MapWriter(MapReader, Protocol):
         ...
 
     def put_versions_over(self, entries: Iterable[Entry]) -> list[bytes]:
-        """Write versions, given in descending order; return the keys of those over an older version."""
+        """Write versions, given in descending order; return the stored keys of those over an older version."""
         ...
 
     def delete(self, table: Table, keys: Iterable[bytes]) -> None:
@@ -90,7 +90,7 @@ class _MemoryTransaction:
     def put_versions_over(self, entries: Iterable[Entry]) -> list[bytes]:
         written = list(entries)
         self.put(Table.VERSIONS, written)
-        return [stored[:-TIMESTAMP_BYTES] for stored, _ in written if self._has_older_version(stored)]
+        return [stored for stored, _ in written if self._has_older_version(stored)]
 
     def delete(self, table: Table, keys: Iterable[bytes]) -> None:
         for key in keys:

@@ -13,6 +13,7 @@ from borealis.storage.collector import Collected, Collector
 from borealis.storage.ordered_map import Entry, MapWriter, OrderedMap, Table
 from borealis.storage.settings import StorageSettings
 from borealis.storage.statistics import RelationStatistics
+from borealis.storage.stored_key import key_of, timestamp_of
 from borealis.wire.frames import Octets
 
 HORIZON_KEY = b"horizon"
@@ -68,13 +69,18 @@ class Replica:
         self.progress = after
         if change is not None:
             self._statistics.accept(change)
-        queue = self.collector.queue
-        for timestamp, keys in plan.covered:
-            queue.add(timestamp, keys)
-        queue.add(after.timestamp, covered)
+        self._queue_covered(plan, covered)
         for timestamp, relfilenode in plan.drops:
             self._statistics.forget(relfilenode)
             self.collector.add_drops(timestamp, [relfilenode])
+
+    def _queue_covered(self, plan: ApplyPlan, found: list[bytes]) -> None:
+        """Queue what was written over: what the operations say, and the stored keys that were found to be so."""
+        covered = plan.covered
+        if found:
+            covered = sorted(covered + [(timestamp_of(stored), [key_of(stored)]) for stored in found])
+        for timestamp, keys in covered:
+            self.collector.queue.add(timestamp, keys)
 
     def collect(self, horizon: Timestamp, limit: int) -> Collected:
         """One slice of collection up to a confirmed horizon. Raises OutOfRoom."""
@@ -95,7 +101,7 @@ class Replica:
 
 
 def _write_chunk(writer: MapWriter, chunk: Chunk) -> list[bytes]:
-    """Keys that now have an older version though their operation did not say so."""
+    """Stored keys that are over an older version though their operation did not say so."""
     if chunk.puts:
         writer.put(Table.VERSIONS, chunk.puts)
     if chunk.puts_that_may_cover:

@@ -1,0 +1,83 @@
+"""The collection queue: each key once, oldest first, bounded."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from borealis.foundation.identifiers import Timestamp
+from borealis.storage.collector import CollectionQueue
+from borealis.storage.pace import Backoff, CollectionPace, ReportPace
+from borealis.storage.settings import MILLISECOND_NS, StorageSettings
+
+KEYS = [b"a", b"b", b"c"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(KEYS), st.integers(0, 3)), max_size=30), st.integers(1, 4))
+def test_every_overwriting_is_handed_out_after_it_and_before_the_end(
+    overwrites: list[tuple[bytes, int]], limit: int
+) -> None:
+    """A key handed out at a horizon is clean up to there, so a hand-out must follow each time it is written over."""
+    queue = CollectionQueue(keys_max=10)
+    now = 1
+    cleaned: dict[bytes, int] = {}
+    written_over: dict[bytes, int] = {}
+    for key, step in overwrites:
+        now += step
+        queue.add(Timestamp(now), [key])
+        written_over[key] = now
+        for taken in queue.take(Timestamp(now - 2), limit):
+            cleaned[taken] = now - 2
+    while queue.is_ready(Timestamp(now)):
+        for taken in queue.take(Timestamp(now), limit):
+            cleaned[taken] = now
+    assert len(queue) == 0
+    assert all(cleaned[key] >= timestamp for key, timestamp in written_over.items())
+
+
+def test_nothing_is_handed_out_before_the_horizon_passes() -> None:
+    queue = CollectionQueue(keys_max=10)
+    queue.add(Timestamp(5), [b"b", b"a"])
+    assert not queue.is_ready(Timestamp(4))
+    assert queue.take(Timestamp(4), 10) == []
+    assert queue.take(Timestamp(5), 10) == [b"a", b"b"]
+
+
+def test_a_full_queue_says_that_it_lost_something() -> None:
+    queue = CollectionQueue(keys_max=2)
+    queue.add(Timestamp(1), [b"a", b"b", b"a"])
+    assert not queue.has_overflowed
+    queue.add(Timestamp(2), [b"c"])
+    assert queue.has_overflowed
+    assert len(queue) == 2
+
+
+def test_collection_yields_to_apply_until_it_falls_behind() -> None:
+    pace = CollectionPace(StorageSettings(collect_keys_min=10, collect_keys_max=100))
+    pace.applied(9)
+    assert pace.slice_keys(is_idle=False) == 0
+    assert pace.slice_keys(is_idle=True) == 18
+    assert pace.slice_keys(is_idle=True) == 10
+    pace.applied(30)
+    assert pace.slice_keys(is_idle=False) == 60
+    pace.applied(1_000)
+    assert pace.slice_keys(is_idle=False) == 100
+
+
+def test_many_commits_share_a_report_that_is_never_late() -> None:
+    pace = ReportPace(StorageSettings(report_delay_ns=5 * MILLISECOND_NS, report_bytes=1_000))
+    assert pace.due_ns is None
+    assert not pace.applied(0, 100)
+    assert pace.due_ns == 5 * MILLISECOND_NS
+    assert not pace.applied(1 * MILLISECOND_NS, 999)
+    assert pace.due_ns == 5 * MILLISECOND_NS
+    assert pace.applied(2 * MILLISECOND_NS, 1_000)
+    pace.reported(1_000)
+    assert pace.due_ns is None
+    assert not pace.applied(6 * MILLISECOND_NS, 1_100)
+    assert pace.applied(11 * MILLISECOND_NS, 1_200)
+
+
+def test_backoff_doubles_up_to_its_most() -> None:
+    backoff = Backoff(10, 50)
+    assert [backoff.next_delay_ns() for _ in range(4)] == [10, 20, 40, 50]
+    backoff.reset()
+    assert backoff.next_delay_ns() == 10
