@@ -89,6 +89,7 @@ borealis_index_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey order
 
 	if (keys != NULL && scan->numberOfKeys > 0)
 		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
+	ItemPointerSetInvalid(&current_row.handle);
 	so->ranges_are_built = false;
 	so->keys_are_kept = row_handles_are_kept || scan->xs_snapshot == NULL ||
 		scan->xs_snapshot->snapshot_type != SNAPSHOT_MVCC;
@@ -99,6 +100,7 @@ borealis_index_end(IndexScanDesc scan)
 {
 	BorealisIndexScan *so = scan->opaque;
 
+	ItemPointerSetInvalid(&current_row.handle);
 	range_cursor_free(&so->cursor);
 	row_buffer_free(&so->item);
 	MemoryContextDelete(so->range_context);
@@ -131,6 +133,8 @@ static bool
 advance(IndexScanDesc scan, BorealisIndexScan *so, ScanDirection direction)
 {
 	so->item_is_decoded = false;
+	/* whoever comes for a row from now on gets one that is still there */
+	ItemPointerSetInvalid(&current_row.handle);
 	if (!so->ranges_are_built)
 		start(scan, so);
 	return range_cursor_next(&so->cursor, direction);

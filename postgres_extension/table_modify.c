@@ -126,16 +126,28 @@ table_modify_reset(void)
 	kept_entries.is_valid = false;
 }
 
-/* What a heap tuple's header says after heap_insert. */
+/*
+ * What a heap tuple's header says after heap_insert or heap_update.  A row that
+ * was locked before it was updated shows the locker as its xmax: applications
+ * tell by "xmax = 0" whether an upsert inserted.
+ */
 static void
-stamp_header(HeapTuple tuple, const WriteVersion *version, Relation rel)
+stamp_header(HeapTuple tuple, const WriteVersion *version, Relation rel, bool was_locked)
 {
 	tuple->t_data->t_infomask &= ~(HEAP_XACT_MASK);
 	tuple->t_data->t_infomask2 &= ~(HEAP2_XACT_MASK);
-	tuple->t_data->t_infomask |= HEAP_XMAX_INVALID;
 	HeapTupleHeaderSetXmin(tuple->t_data, version->xid);
 	HeapTupleHeaderSetCmin(tuple->t_data, version->cid);
-	HeapTupleHeaderSetXmax(tuple->t_data, InvalidTransactionId);
+	if (was_locked)
+	{
+		tuple->t_data->t_infomask |= HEAP_XMAX_LOCK_ONLY | HEAP_XMAX_EXCL_LOCK;
+		HeapTupleHeaderSetXmax(tuple->t_data, version->xid);
+	}
+	else
+	{
+		tuple->t_data->t_infomask |= HEAP_XMAX_INVALID;
+		HeapTupleHeaderSetXmax(tuple->t_data, InvalidTransactionId);
+	}
 	row_handle_for_version(version, &tuple->t_self);
 	tuple->t_data->t_ctid = tuple->t_self;
 	tuple->t_tableOid = RelationGetRelid(rel);
@@ -167,9 +179,9 @@ put_row(Relation rel, const uint8 *key, uint32 key_size, WriteOperation operatio
 /* The slot now shows the version. */
 static void
 finish_slot(TupleTableSlot *slot, HeapTuple tuple, bool should_free,
-			const WriteVersion *version, Relation rel)
+			const WriteVersion *version, Relation rel, bool was_locked)
 {
-	stamp_header(tuple, version, rel);
+	stamp_header(tuple, version, rel, was_locked);
 	slot->tts_tid = tuple->t_self;
 	slot->tts_tableOid = RelationGetRelid(rel);
 	if (should_free)
@@ -200,7 +212,7 @@ borealis_tuple_insert(Relation rel, TupleTableSlot *slot, CommandId cid, int opt
 		report_taken_key(rel, tuple);
 	version = put_row(rel, (uint8 *) key.data, key.len, WRITE_INSERT, tuple, cid);
 	count_own(rel, 1, key.len + version->value_size);
-	finish_slot(slot, tuple, should_free, version, rel);
+	finish_slot(slot, tuple, should_free, version, rel, false);
 	pgstat_count_heap_insert(rel, 1);
 }
 
@@ -486,6 +498,8 @@ borealis_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, Comm
 	HeapTuple	tuple;
 	bool		should_free;
 	bool		row_moves = false;
+	bool		was_locked;
+	WriteEntry *entry;
 	IndexChanges changes;
 	WriteVersion *version;
 	TM_Result	result = begin_change(rel, otid, cid, tmfd, &address, &old);
@@ -499,6 +513,8 @@ borealis_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, Comm
 	if (result != TM_Ok)
 		return result;
 
+	entry = write_set_find(address.key, address.key_size);
+	was_locked = entry != NULL && entry->lock_mode != 0;
 	slot->tts_tableOid = RelationGetRelid(rel);
 	tuple = fetch_flat_tuple(slot, RelationGetDescr(rel), &should_free);
 	reset_scratch(&key);
@@ -526,7 +542,7 @@ borealis_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, Comm
 	*update_indexes = row_moves || changes.any ? TU_All : TU_None;
 	kept_entries.version_number = version->number;
 	kept_entries.is_valid = !row_moves;
-	finish_slot(slot, tuple, should_free, version, rel);
+	finish_slot(slot, tuple, should_free, version, rel, was_locked);
 	row_buffer_free(&old);
 	pgstat_count_heap_update(rel, false, false);
 	return TM_Ok;

@@ -411,7 +411,6 @@ borealis_index_fetch_tuple(IndexFetchTableData *data, ItemPointer tid, Snapshot 
 {
 	BorealisIndexFetch *fetch = (BorealisIndexFetch *) data;
 	Relation	rel = data->rel;
-	RowAddress	address;
 	const uint8 *value;
 	uint32		value_size;
 
@@ -420,28 +419,22 @@ borealis_index_fetch_tuple(IndexFetchTableData *data, ItemPointer tid, Snapshot 
 		*all_dead = false;
 	clear_dirty_snapshot(snapshot);
 
-	if (ItemPointerEquals(tid, &current_row.handle))
+	if (!ItemPointerEquals(tid, &current_row.handle))
 	{
-		if (current_row.keys_only)
-			return true;
-		address = current_row.address;
-		value = current_row.value;
-		value_size = current_row.value_size;
+		/* no scan's row (a deferred constraint's): the slot outlives the fetch */
+		return borealis_tuple_fetch_row_version(rel, tid, snapshot, slot);
 	}
-	else if (!row_handle_resolve(tid, &address) || !row_address_is_in(&address, rel))
-		return false;
-	else if (!row_is_visible(&address, snapshot_command(snapshot)))
-		return false;
-	else
-		value = NULL;
-
-	if (value == NULL && !row_read(rel, &address, &value, &value_size))
+	if (current_row.keys_only)
+		return true;
+	value = current_row.value;
+	value_size = current_row.value_size;
+	if (value == NULL && !row_read(rel, &current_row.address, &value, &value_size))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("an index entry of table \"%s\" points to a row that does not exist",
 						RelationGetRelationName(rel)),
 				 errhint("REINDEX TABLE repairs the indexes; please report this.")));
-	row_buffer_decode(&fetch->row, rel, value, value_size, address.version, tid);
+	row_buffer_decode(&fetch->row, rel, value, value_size, current_row.address.version, tid);
 	row_buffer_store(&fetch->row, slot);
 	return true;
 }
