@@ -29,6 +29,11 @@
 
 #include "service_connection.h"
 
+/* Where it is missing (macOS), the server's ignoring SIGPIPE does the same. */
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL			0
+#endif
+
 #define PROTOCOL_VERSION		1
 
 /* Longest wait between two looks at interrupts and the clock. */
