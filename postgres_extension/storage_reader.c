@@ -453,6 +453,57 @@ storage_read_range(RangeBatch *batch,
 	transaction_check_horizon();
 }
 
+/* -------------------------------------------------------------- prefetch */
+
+/* Looks up keys from the batch's count on.  Within a read transaction. */
+static FillResult
+fill_prefetch(RangePass *pass, const PrefetchKey *keys, int count, BorealisTimestamp timestamp)
+{
+	while (pass->batch->count < count)
+	{
+		const PrefetchKey *key = &keys[pass->batch->count];
+
+		if (has_enough(pass))
+			return FILL_PAUSED;
+		pass->visits++;
+		pass->status = find_live(key->key, key->key_size, timestamp, &pass->version);
+		if (pass->status == MDB_NOTFOUND)
+			pass->version = (StoredVersion) {.key = key->key,.key_size = key->key_size};
+		else if (pass->status != 0)
+			return FILL_FAILED;
+		if (!add_item(pass, &pass->version))
+			return FILL_NO_ROOM;
+	}
+	return FILL_END;
+}
+
+void
+storage_reader_prefetch(RangeBatch *batch, const PrefetchKey *keys, int count,
+						BorealisTimestamp timestamp, Size bytes_wanted)
+{
+	RangePass	pass = {
+		.batch = batch,
+		.bytes_wanted = Min(Max(bytes_wanted, 1), MaxAllocSize),
+		.items_wanted = Max(count, 1)
+	};
+	FillResult	result;
+
+	batch->size = 0;
+	batch->count = 0;
+	do
+	{
+		pass.visits = 0;
+		storage_map_begin();
+		result = fill_prefetch(&pass, keys, count, timestamp);
+		storage_map_end();
+		if (result == FILL_FAILED)
+			storage_map_report(pass.status);
+	} while (result == FILL_NO_ROOM &&
+			 grow_batch(batch, pass.size_needed, pass.bytes_wanted, pass.items_wanted));
+	batch->end = (result == FILL_END);
+	transaction_check_horizon();
+}
+
 /* ------------------------------------------------------------ statistics */
 
 void

@@ -78,6 +78,22 @@ extern void storage_read_range(RangeBatch *batch,
 							   BorealisTimestamp timestamp,
 							   Size bytes_wanted, int items_wanted);
 
+/* A key to look up ahead of its use. */
+typedef struct PrefetchKey
+{
+	const uint8 *key;
+	uint32		key_size;
+} PrefetchKey;
+
+/*
+ * Point reads of several keys at once: item n of the batch belongs to key n; a
+ * value_size of 0 says that there is no live version.  Stops at bytes_wanted,
+ * but not before the first item: the batch's count tells how many keys it got
+ * to.  Neighbouring keys cost a fraction of what storage_read does.
+ */
+extern void storage_reader_prefetch(RangeBatch *batch, const PrefetchKey *keys, int count,
+									BorealisTimestamp timestamp, Size bytes_wanted);
+
 /* Estimated rows and bytes of a relfilenode, as counted by storage. */
 extern void storage_read_statistics(Oid relfilenode, int64 *rows, int64 *bytes);
 

@@ -17,6 +17,7 @@ PG_FUNCTION_INFO_V1(units_read);
 PG_FUNCTION_INFO_V1(units_exists);
 PG_FUNCTION_INFO_V1(units_read_range);
 PG_FUNCTION_INFO_V1(units_scan);
+PG_FUNCTION_INFO_V1(units_prefetch);
 PG_FUNCTION_INFO_V1(units_statistics);
 
 static bytea *
@@ -141,6 +142,34 @@ units_scan(PG_FUNCTION_ARGS)
 		}
 	} while (!batch.end);
 	PG_RETURN_INT64(rows);
+}
+
+/* (keys bytea[], ts bigint, bytes bigint) -> bytea[], as many as fit */
+Datum
+units_prefetch(PG_FUNCTION_ARGS)
+{
+	static RangeBatch batch;
+	Datum	   *elements;
+	int			count;
+	PrefetchKey *keys;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), BYTEAOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, &count);
+	keys = palloc((count + 1) * sizeof(PrefetchKey));
+	for (int i = 0; i < count; i++)
+	{
+		bytea	   *key = DatumGetByteaPP(elements[i]);
+
+		keys[i].key = (const uint8 *) VARDATA_ANY(key);
+		keys[i].key_size = VARSIZE_ANY_EXHDR(key);
+	}
+	batch.context = TopMemoryContext;
+	storage_reader_prefetch(&batch, keys, count, (uint64) PG_GETARG_INT64(1), (Size) PG_GETARG_INT64(2));
+	for (int i = 0; i < batch.count; i++)
+		if (batch.items[i].key_size != keys[i].key_size ||
+			memcmp(batch.data + batch.items[i].key_offset, keys[i].key, keys[i].key_size) != 0)
+			elog(ERROR, "item %d has another key", i);
+	PG_RETURN_DATUM(batch_array(&batch, false));
 }
 
 /* (relfilenode oid) -> bigint[] of rows and bytes */

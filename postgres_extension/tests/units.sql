@@ -20,6 +20,9 @@ CREATE FUNCTION units.scan(
     lower bytea, upper bytea, backward boolean, ts bigint, bytes_wanted bigint, items_wanted integer
 ) RETURNS bigint AS 'borealis_units', 'units_scan' LANGUAGE C STRICT;
 
+CREATE FUNCTION units.prefetch(keys bytea[], ts bigint, bytes_wanted bigint) RETURNS bytea[]
+AS 'borealis_units', 'units_prefetch' LANGUAGE C STRICT;
+
 CREATE FUNCTION units.statistics(relfilenode oid) RETURNS bigint[] AS 'borealis_units', 'units_statistics' LANGUAGE C STRICT;
 
 CREATE FUNCTION units.write_set_benchmark(count bigint) RETURNS text

@@ -202,11 +202,20 @@ def test_reads_answer_like_the_model(
     items_wanted: int,
 ) -> None:
     shared_map.replace(model)
-    arguments = [KEYS, timestamp]
     query = "SELECT array_agg(units.read(key, %s)), array_agg(units.exists(key, %s)) FROM unnest(%b::bytea[]) AS key"
     row = shared_connection.execute(query, [timestamp, timestamp, KEYS], binary=True).fetchone()
     expected = [model.read(key, timestamp) for key in KEYS]
-    assert row == (expected, [value is not None for value in expected]), arguments
+    assert row == (expected, [value is not None for value in expected])
+
+    query = "SELECT units.prefetch(%b::bytea[], %s, %s)"
+    row = shared_connection.execute(query, [KEYS, timestamp, bytes_wanted], binary=True).fetchone()
+    assert row is not None
+    (prefetched,) = row
+    assert isinstance(prefetched, list)
+    assert prefetched == [value or b"" for value in expected][: len(prefetched)]
+    assert prefetched
+    assert len(prefetched) == len(KEYS) or bytes_wanted < MANY
+    assert sum(map(len, prefetched[:-1])) <= bytes_wanted
 
     limits = {"bytes_wanted": bytes_wanted, "items_wanted": items_wanted}
     for lower, upper in bounds:
