@@ -6,12 +6,14 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 
 #include "outcome.h"
 
 PG_FUNCTION_INFO_V1(borealis_test_fail_after_decision);
 extern PGDLLEXPORT Datum borealis_test_fail_after_decision(PG_FUNCTION_ARGS);
+
+/* more than the error machinery has in store */
+#define LONG_MESSAGE_SIZE 100000
 
 static char failure[32];
 
@@ -22,8 +24,9 @@ fail_once(void)
 	if (strcmp(failure, "warning") == 0)
 		ereport(WARNING,
 				(errmsg("simulated warning after the decision")));
-	else if (strcmp(failure, "memory") == 0)
-		(void) MemoryContextAllocHuge(TopMemoryContext, MaxAllocHugeSize);
+	else if (strcmp(failure, "long error") == 0)
+		ereport(ERROR,
+				(errmsg("%0*d", LONG_MESSAGE_SIZE, 1)));
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_DISK_FULL),

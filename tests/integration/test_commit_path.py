@@ -271,7 +271,7 @@ def test_client_that_leaves_during_commit(own_cluster: Cluster, wire: CommitProx
     assert is_stored(own_cluster, key)
 
 
-@pytest.mark.parametrize("kind", ["error", "memory"])
+@pytest.mark.parametrize("kind", ["error", "long error"])
 @pytest.mark.parametrize("log_level", ["warning", "panic"])
 def test_failure_after_the_decision(own_cluster: Cluster, kind: str, log_level: str) -> None:
     """Not an ERROR, which would say "rolled back": the session ends and says that the transaction was committed."""
