@@ -22,6 +22,7 @@
 
 static get_relation_info_hook_type previous_get_relation_info = NULL;
 static ExecutorRun_hook_type previous_executor_run = NULL;
+static ExecutorFinish_hook_type previous_executor_finish = NULL;
 
 /*
  * The local file of an index is one page, whatever the index holds: tell the
@@ -83,7 +84,7 @@ comes_back_for_rows(const QueryDesc *query)
 }
 
 static void
-run_with_handles(QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once)
+run_executor(QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once)
 {
 	bool		outer = row_handles_are_kept;
 
@@ -102,11 +103,34 @@ run_with_handles(QueryDesc *query, ScanDirection direction, uint64 count, bool e
 	PG_END_TRY();
 }
 
+/* Modifying CTEs that nobody read to the end are completed here. */
+static void
+finish_executor(QueryDesc *query)
+{
+	bool		outer = row_handles_are_kept;
+
+	row_handles_are_kept = comes_back_for_rows(query);
+	PG_TRY();
+	{
+		if (previous_executor_finish)
+			previous_executor_finish(query);
+		else
+			standard_ExecutorFinish(query);
+	}
+	PG_FINALLY();
+	{
+		row_handles_are_kept = outer;
+	}
+	PG_END_TRY();
+}
+
 void
 planner_support_init(void)
 {
 	previous_get_relation_info = get_relation_info_hook;
 	get_relation_info_hook = estimate_index_sizes;
 	previous_executor_run = ExecutorRun_hook;
-	ExecutorRun_hook = run_with_handles;
+	ExecutorRun_hook = run_executor;
+	previous_executor_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = finish_executor;
 }

@@ -6,6 +6,7 @@
 
 #include "access/htup_details.h"
 #include "access/relscan.h"
+#include "access/xact.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
 #include "executor/executor.h"
@@ -402,6 +403,28 @@ clear_dirty_snapshot(Snapshot snapshot)
 }
 
 /*
+ * Not a scan's row but that of a deferred constraint: the entry may since stand
+ * for a newer version of the row (heap follows a HOT chain there), and the slot
+ * outlives the fetch.
+ */
+static bool
+fetch_latest_version(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot)
+{
+	ItemPointerData latest = *tid;
+	RowAddress	address;
+
+	if (row_handle_resolve(tid, &address) && address.version != NULL)
+	{
+		WriteVersion *version = write_entry_visible(address.version->entry,
+													snapshot_command(snapshot));
+
+		if (version != NULL)
+			row_handle_for_version(version, &latest);
+	}
+	return borealis_tuple_fetch_row_version(rel, &latest, snapshot, slot);
+}
+
+/*
  * The index entry was visible, and entries are versioned together with their
  * rows: so is the row.
  */
@@ -420,10 +443,7 @@ borealis_index_fetch_tuple(IndexFetchTableData *data, ItemPointer tid, Snapshot 
 	clear_dirty_snapshot(snapshot);
 
 	if (!ItemPointerEquals(tid, &current_row.handle))
-	{
-		/* no scan's row (a deferred constraint's): the slot outlives the fetch */
-		return borealis_tuple_fetch_row_version(rel, tid, snapshot, slot);
-	}
+		return fetch_latest_version(rel, tid, snapshot, slot);
 	if (current_row.keys_only)
 		return true;
 	value = current_row.value;
@@ -457,6 +477,12 @@ borealis_tuple_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapsho
 		return false;
 	row_buffer_init(&buffer, CurrentMemoryContext);
 	row_buffer_decode(&buffer, rel, value, value_size, address.version, tid);
+	if (!row_is_visible(&address, InvalidCommandId))
+	{
+		/* deleted or replaced by this transaction: RETURNING may ask for xmax */
+		buffer.tuple.t_data->t_infomask &= ~HEAP_XMAX_INVALID;
+		HeapTupleHeaderSetXmax(buffer.tuple.t_data, GetCurrentTransactionId());
+	}
 	row_buffer_store_copy(&buffer, slot);
 	row_buffer_free(&buffer);
 	return true;
