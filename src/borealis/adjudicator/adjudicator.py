@@ -283,6 +283,10 @@ class Adjudicator:
             decision.reservations[relfilenode] = taken.reservation
         return taken.answer
 
+    def give_up(self, record: TransactionRecord) -> None:
+        """It is refused undecided, for a reason that may pass. A copy of it that is still on its way must not get in."""
+        self._outcomes.fence(record.transaction_id, record.read_timestamp)
+
     # After a decision
 
     def confirm(self, decision: Decision) -> Published:

@@ -118,8 +118,9 @@ class TransactionServer:
         return self._settings.transaction_bytes_max
 
     def submit(self, session: CommitSession, number: int, request: Request) -> None:
-        if not self._admission.offer(Ticket(session, number, request, self._clock.now())):
-            session.answer(number, STORAGE_BEHIND)
+        ticket = Ticket(session, number, request, self._clock.now())
+        if not self._admission.offer(ticket):
+            self._refuse([ticket], STORAGE_BEHIND)
         elif not self._is_group_due:
             self._is_group_due = True
             self._loop.call_soon(self._run_group)
@@ -181,6 +182,7 @@ class TransactionServer:
         self._watch_expiry()
 
     def _refuse(self, tickets: list[Ticket[CommitSession]], refusal: Refused) -> None:
+        self._service.give_up([ticket.request for ticket in tickets])
         for ticket in tickets:
             ticket.sender.answer(ticket.number, refusal)
 

@@ -118,6 +118,12 @@ class TransactionService:
             self._adjudicator.confirm(decision)
         return decision.answers
 
+    def give_up(self, requests: Sequence[Request]) -> None:
+        """These are about to be refused undecided; the refusal stays true."""
+        for request in requests:
+            if type(request) is TransactionRecord:
+                self._adjudicator.give_up(request)
+
     def _append(self, records: list[JournalRecord]) -> tuple[Position, bytes]:
         position = self._journal.end
         batch = encode_batch(position, self._epoch, records)

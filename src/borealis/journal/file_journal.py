@@ -62,11 +62,16 @@ class FileJournal:
         replay_from: Callable[[Checkpoint], Replay],
         segment_bytes: int = SEGMENT_BYTES_DEFAULT,
     ) -> tuple["FileJournal", Recovered]:
-        """Lock, recover and open. Raises Unavailable if another process has it, JournalDamaged if it is not whole."""
+        """Lock, recover and open. Raises Unavailable (another process has it), JournalDamaged, NoRoom (for repairs)."""
         for zone in zones:
             disk.make_directory(zone)
             disk.lock_directory(zone)
-        recovered = recover(disk, zones, is_enough, replay_from)
+        try:
+            recovered = recover(disk, zones, is_enough, replay_from)
+        except OSError as error:
+            if error.errno in _NO_ROOM_ERRORS:
+                raise NoRoom(f"no room to repair a zone of the journal: {error}") from error
+            raise InvariantViolation(f"the journal cannot be recovered: {error}") from error
         return cls(disk, zones, recovered, segment_bytes), recovered
 
     # What is there
@@ -139,7 +144,7 @@ class FileJournal:
                 yield from self._prepare_in(zone, size)
         except OSError as error:
             if error.errno not in _NO_ROOM_ERRORS:
-                raise
+                raise InvariantViolation(f"a journal segment cannot be prepared: {error}") from error
             for zone in self._zones:
                 self._discard_spare(zone)
             self._spare_bytes = 0

@@ -22,6 +22,7 @@ from borealis.journal.segments import (
     Finding,
     SegmentHeader,
     decode_segment_header,
+    encode_segment_header,
     examine,
     find_later_batch,
     is_zero,
@@ -111,6 +112,8 @@ def recover(
     for number in range(start, len(segments)):
         following = segments[number + 1].checkpoint if number + 1 < len(segments) else None
         end, epoch = _recover_segment(disk, zones, segments[number], epoch, following, replay)
+    for zone in zones:
+        disk.sync_directory(zone)  # of a rotation that was cut off behind its renaming
     return Recovered(segments, end, epoch, segments[start].checkpoint)
 
 
@@ -233,14 +236,16 @@ def _recover_segment(
     images = [_read_image(disk, zone / segment.name, segment.header) for zone in zones]
     writes: list[list[tuple[int, bytes]]] = [[] for _ in zones]
     offset = SEGMENT_HEADER_BYTES
+    last = (0, b"")
     for source, header, findings in _choose_batches(images, first_position, epoch):
         offset, epoch = header.position - first_position, header.epoch
         data = images[source].data
         for record in _records_of(header, images[source], offset):
             replay(record)
+        last = (offset, data[offset : offset + header.length])
         for number, finding in enumerate(findings):
             if finding.header != header:
-                writes[number].append((offset, data[offset : offset + header.length]))
+                writes[number].append(last)
         offset += header.length
     for image, its_writes in zip(images, writes, strict=True):
         is_tail = following is None or following.previous_end == first_position + offset
@@ -248,6 +253,10 @@ def _recover_segment(
             raise JournalDamaged(image.path, offset, "a batch is damaged, and others were written after it")
         if not is_zero(image.view, offset):
             its_writes.append((offset, bytes(segment.header.size - offset)))
+        if following is None:
+            # The last batch may be in the cache only, because its sync never came or failed, and then even a second
+            # sync would not write it: it is written again before anybody is told that it has committed.
+            its_writes += [(0, encode_segment_header(segment.header)), last]
     _write_repairs(disk, images, writes)
     return Position(first_position + offset), epoch
 

@@ -1,0 +1,4 @@
+"""Judges of a run.
+
+`judgement` holds what clients saw against the journal; `lists` looks at nothing but what they saw.
+"""

@@ -1,0 +1,305 @@
+"""The transaction service as a virtual process: the production service on a virtual disk, with virtual connections.
+
+The counterpart of `borealis.adjudicator.server`: it only carries requests in and answers out. It can die at any effect
+(a write, a sync, a publication, an answer), and is started again by its supervisor.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from borealis.adjudicator.adjudicator import AdjudicatorLimits, Published, Request
+from borealis.adjudicator.admission import DISK_FULL, STORAGE_BEHIND, Admission, AdmissionLimits, Ticket
+from borealis.adjudicator.conflicts import WindowLimits
+from borealis.adjudicator.outcomes import OutcomeLimits
+from borealis.adjudicator.recent_batches import RecentBatches
+from borealis.adjudicator.service import RoomNeeded, ServiceLimits, TransactionService
+from borealis.foundation.errors import InvariantViolation
+from borealis.foundation.identifiers import CatalogVersion, Position, SchemaVersion, Timestamp
+from borealis.journal.file_journal import NoRoom
+from borealis.wire.commit_messages import Answer, Refused
+from borealis.wire.frames import Octets
+from simulation.disk import VirtualDisk
+from simulation.scheduler import MICROSECOND, MILLISECOND, SECOND, Scheduler
+
+ZONES: Final = (Path("zone-1"), Path("zone-2"))
+SEGMENT_BYTES: Final = 8192
+
+LIMITS: Final = ServiceLimits(
+    AdjudicatorLimits(
+        WindowLimits(window_bytes_max=20_000, generation_bytes_max=4_000, generation_span_ns_max=20 * MILLISECOND),
+        OutcomeLimits(age_ns_max=SECOND, outcomes_max=200, fences_max=50),
+        transaction_age_ns_max=SECOND,
+    ),
+    SEGMENT_BYTES,
+)
+ADMISSION_LIMITS: Final = AdmissionLimits(lag_bytes_max=3 * SEGMENT_BYTES, wait_ns_max=200 * MILLISECOND, waiting_max=8)
+
+
+class ProcessKilled(BaseException):
+    """The process in whose name the code runs is no more."""
+
+
+class TransactionsPage:
+    """The shared page: survives the process, not the machine."""
+
+    def __init__(self) -> None:
+        self.published = Published(Timestamp(0), SchemaVersion(0), CatalogVersion(0))
+
+
+class Connection:
+    """A query processor's connection. Bytes may still arrive from an end that has long been given up."""
+
+    def __init__(self, deliver: Callable[[int, Answer | None], None]) -> None:
+        self.deliver = deliver
+        self.is_open = True
+
+
+class ServiceProcess:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        random: Random,
+        disk: VirtualDisk,
+        page: TransactionsPage,
+        zones: int,
+        make_service: Callable[..., TransactionService],
+        oldest_reader: Callable[[], Timestamp],
+    ) -> None:
+        self._scheduler = scheduler
+        self._random = random
+        self.disk = disk
+        self._page = page
+        self._zones = ZONES[:zones]
+        self._make_service = make_service
+        self._oldest_reader = oldest_reader
+        self.service: TransactionService | None = None
+        self.clock_error = 0
+        self.life = 0
+        self.connections: list[Connection] = []
+        self.feed_listeners: list[Callable[[], None]] = []
+        self.ticks_to_live: int | None = None
+        self.deaths = 0
+        self.fatal: list[BaseException] = []
+        """Ends that the production code chose itself; the world decides which of them it provoked."""
+
+    def _now(self) -> Timestamp:
+        return Timestamp(self._scheduler.now + self.clock_error)
+
+    # Life and death
+
+    def start(self) -> None:
+        self.life += 1
+        self.disk.tick = self._tick
+        self._admission: Admission[Connection] = Admission(ADMISSION_LIMITS)
+        self._recent = RecentBatches(Position(0))
+        self._is_group_due = False
+        self._preparation: Iterator[None] | None = None
+        self._snapshot = Position(0)
+        self._acknowledged_before = Timestamp(0)
+        self._run(self._recover)
+
+    def _recover(self) -> None:
+        service = self._make_service(self.disk, self._zones, self._publish, self._feed, LIMITS)
+        recovered = service.adjudicator.published.acknowledged
+        if self._page.published.acknowledged > recovered:
+            raise InvariantViolation("acknowledged commits are missing from the journal")
+        self._recent = RecentBatches(service.journal.end)
+        self._applied = service.journal.end
+        service.take_lease(self._now(), self._random.getrandbits(32))
+        self.service = service
+        life = self.life
+        self._scheduler.after(20 * MILLISECOND, lambda: self._maintain(life))
+
+    def _tick(self) -> None:
+        if self.ticks_to_live is not None:
+            self.ticks_to_live -= 1
+            if self.ticks_to_live < 0:
+                raise ProcessKilled
+
+    def _run(self, action: Callable[[], None]) -> None:
+        """Do something in the name of the process, which it may not survive."""
+        try:
+            action()
+        except ProcessKilled:
+            self.kill()
+        except NoRoom:
+            self.kill()  # no room even for a lease: the supervisor tries again
+        except Exception as error:
+            self.fatal.append(error)
+            self.kill()
+
+    def kill(self) -> None:
+        self.service = None
+        self.life += 1
+        self.deaths += 1
+        self.ticks_to_live = None
+        self.disk.tick = lambda: None
+        connections, self.connections = self.connections, []
+        for connection in connections:
+            self.hang_up(connection)
+        self._scheduler.after(self._random.randint(1, 30) * MILLISECOND, self._restart)
+
+    def _restart(self) -> None:
+        if self.service is None:
+            self.start()
+
+    def lose_power(self) -> None:
+        """The page was in memory only as far as is certain."""
+        self._page.published = Published(Timestamp(0), SchemaVersion(0), CatalogVersion(0))
+
+    # The effects of the service
+
+    def _publish(self, published: Published, lease_start: Timestamp) -> None:  # noqa: ARG002 - in no way used here
+        self._tick()
+        self._page.published = published
+        self._tick()
+
+    def _feed(self, position: Position, batch: Octets) -> None:
+        self._tick()
+        self._recent.add(position, batch)
+        for listener in self.feed_listeners:
+            listener()
+
+    # Requests
+
+    def connect(self, deliver: Callable[[int, Answer | None], None]) -> Connection | None:
+        if self.service is None:
+            return None
+        connection = Connection(deliver)
+        self.connections.append(connection)
+        return connection
+
+    def hang_up(self, connection: Connection) -> None:
+        """The connection breaks: the client learns of it, the service keeps nothing for it."""
+        if connection.is_open:
+            connection.is_open = False
+            self._scheduler.after(self._delay(), lambda: connection.deliver(0, None))
+
+    def receive(self, connection: Connection, number: int, request: Request) -> None:
+        if self.service is None:
+            return
+        ticket = Ticket(connection, number, request, self._now())
+        if not self._admission.offer(ticket):
+            self._refuse([ticket], STORAGE_BEHIND)
+            return
+        self._schedule_group()
+        life = self.life
+        self._scheduler.after(ADMISSION_LIMITS.wait_ns_max, lambda: self._expire(life))
+
+    def _schedule_group(self) -> None:
+        if not self._is_group_due and len(self._admission):
+            self._is_group_due = True
+            life = self.life
+            self._scheduler.after(
+                self._random.randint(1, 50) * MICROSECOND, lambda: self._run_in(life, self._run_group)
+            )
+
+    def _run_in(self, life: int, action: Callable[[], None]) -> None:
+        if life == self.life:
+            self._run(action)
+
+    def _run_group(self) -> None:
+        service = self.service
+        assert service is not None
+        self._is_group_due = False
+        self._admission.note_lag(service.journal.end - self._applied)
+        group = self._admission.take_group()
+        if not group:
+            return
+        try:
+            answers = service.run_group(self._now(), [ticket.request for ticket in group])
+        except RoomNeeded as needed:
+            self._admission.await_room(group)
+            self._prepare_spare(needed.spare_bytes)
+            return
+        for ticket, answer in zip(group, answers, strict=True):
+            self._tick()
+            self._answer(ticket.sender, ticket.number, answer)
+        if service.journal.is_spare_due and self._random.random() < 0.5:
+            self._prepare_spare(0)
+        self._schedule_group()
+
+    def _answer(self, connection: Connection, number: int, answer: Answer) -> None:
+        def arrive() -> None:
+            if connection.is_open:
+                connection.deliver(number, answer)
+
+        self._scheduler.after(self._delay(), arrive)
+
+    def _delay(self) -> int:
+        return self._random.randint(5, 300) * MICROSECOND
+
+    # Waiting
+
+    def _prepare_spare(self, spare_bytes: int) -> None:
+        assert self.service is not None
+        if self._preparation is None:
+            self._preparation = self.service.journal.prepare_spare(spare_bytes)
+            life = self.life
+            self._scheduler.after(0, lambda: self._run_in(life, self._step_preparation))
+
+    def _step_preparation(self) -> None:
+        assert self._preparation is not None
+        try:
+            next(self._preparation)
+        except StopIteration:
+            self._preparation = None
+        except NoRoom:
+            self._preparation = None
+            if self._admission.is_room_awaited:
+                self._refuse(self._admission.take_all_that_need_room(), DISK_FULL)
+        if self._preparation is None:
+            self._admission.note_room()
+            self._schedule_group()
+        else:
+            life = self.life
+            self._scheduler.after(100 * MICROSECOND, lambda: self._run_in(life, self._step_preparation))
+
+    def _expire(self, life: int) -> None:
+        if life == self.life and self._preparation is None:
+            self._refuse(self._admission.take_expired(self._now()), STORAGE_BEHIND)
+
+    def _refuse(self, tickets: list[Ticket[Connection]], refusal: Refused) -> None:
+        assert self.service is not None
+        self.service.give_up([ticket.request for ticket in tickets])
+        for ticket in tickets:
+            self._answer(ticket.sender, ticket.number, refusal)
+
+    # Followers and housekeeping
+
+    @property
+    def recent(self) -> RecentBatches:
+        return self._recent
+
+    @property
+    def acknowledged(self) -> Timestamp:
+        return self._page.published.acknowledged
+
+    def note_applied(self, position: Position) -> None:
+        if self.service is not None:
+            self._applied = position
+            self._schedule_group()
+
+    def note_snapshot(self, position: Position) -> None:
+        if self.service is not None:
+            self._snapshot = position
+            self._run(self._truncate)
+
+    def _truncate(self) -> None:
+        assert self.service is not None
+        self.service.truncate(self._now(), self._snapshot)
+
+    def _maintain(self, life: int) -> None:
+        if life == self.life:
+            self._run(self._forget)
+            self._scheduler.after(20 * MILLISECOND, lambda: self._maintain(life))
+
+    def _forget(self) -> None:
+        assert self.service is not None
+        acknowledged = self.service.adjudicator.published.acknowledged
+        oldest = min(self._oldest_reader() or acknowledged, self._acknowledged_before)
+        self._acknowledged_before = acknowledged
+        self.service.forget(self._now(), oldest)
+        self._truncate()
