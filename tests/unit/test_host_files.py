@@ -1,4 +1,4 @@
-"""Files that the host writes: settings, the layout of a data directory."""
+"""Files of the host: the layout of a data directory, the seed's SQL, local state."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ import pytest
 from borealis.host.errors import HostError
 from borealis.host.instance import is_usable
 from borealis.host.layout import SOCKET_PATH_BYTES_MAX, create_layout, is_locked, open_layout, take_lock
-from borealis.host.postgres_settings import quote, render
 from borealis.host.seed import FINGERPRINT_FILE, as_one_query, name_library
-
-
-def test_settings_are_quoted_as_postgresql_reads_them() -> None:
-    assert quote("it's C:\\") == "'it''s C:\\\\'"
-    assert render({"port": 1, "path": Path("/a b")}) == "port = '1'\npath = '/a b'\n"
 
 
 def test_a_query_for_the_single_user_server_has_no_empty_line_inside() -> None:

@@ -47,7 +47,22 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="query processors, on consecutive ports (default: 1)",
     )
     up.add_argument(
-        "--max-connections", type=int, default=100, metavar="N", help="sessions of each instance (default: 100)"
+        "--max-connections", type=_positive, default=100, metavar="N", help="sessions of each instance (default: 100)"
+    )
+    up.add_argument(
+        "--transaction-age-limit",
+        type=_transaction_age,
+        default=300,
+        metavar="SECONDS",
+        help="how long a transaction may take (default: 300)",
+    )
+    up.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a PostgreSQL setting for every instance, such as work_mem=64MB; may be repeated",
     )
     up.set_defaults(run=_run_up)
 
@@ -80,6 +95,29 @@ def _port(text: str) -> int:
     if not 1024 <= port <= 65535:
         raise argparse.ArgumentTypeError("a port is between 1024 and 65535")
     return port
+
+
+def _positive(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return count
+
+
+def _transaction_age(text: str) -> int:
+    from borealis.host import TRANSACTION_AGE_LIMIT_S_MAX
+
+    seconds = int(text)
+    if not 1 <= seconds <= TRANSACTION_AGE_LIMIT_S_MAX:
+        raise argparse.ArgumentTypeError(f"between 1 and {TRANSACTION_AGE_LIMIT_S_MAX} seconds")
+    return seconds
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not all(part.isidentifier() for part in name.split(".")):
+        raise argparse.ArgumentTypeError("a setting is NAME=VALUE")
+    return name, value
 
 
 def _instances(text: str) -> int:

@@ -117,7 +117,8 @@ def render(found: Status) -> Iterator[str]:
         yield f"committed     {render_time(transactions['acknowledged_timestamp'])}"
         yield f"catalog       version {transactions['catalog_version']} (schema {transactions['schema_version']})"
     if storage:
-        yield f"applied       {render_time(storage['applied_timestamp'])}, journal position {storage['applied_position']}"
+        position = storage["applied_position"]
+        yield f"applied       {render_time(storage['applied_timestamp'])}, journal position {position}"
     if transactions and storage:
         lag = max(0, transactions["acknowledged_timestamp"] - storage["applied_timestamp"])
         yield f"behind        {lag / NANOSECONDS_PER_SECOND:.6f} s"

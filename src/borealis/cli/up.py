@@ -4,7 +4,9 @@ import argparse
 import shlex
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from borealis.host import HostSettings, run_host
 
@@ -23,17 +25,21 @@ class Terminal:
         if role != "instance":
             return
         port = self._settings.port + int(number) - 1
-        print(f"postgresql://admin@127.0.0.1:{port}/postgres", flush=True)
+        say(sys.stdout, f"postgresql://admin@127.0.0.1:{port}/postgres")
         self._waiting.discard(int(number))
         if not self._waiting:
             data = shlex.quote(str(self._settings.data))
-            print(
-                f"ready in {time.monotonic() - self._started:.1f} s; to connect: {self._command} psql --data {data}",
-                flush=True,
-            )
+            took_s = time.monotonic() - self._started
+            say(sys.stdout, f"ready in {took_s:.1f} s; to connect: {self._command} psql --data {data}")
 
     def event(self, text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+        say(sys.stderr, f"{time.strftime('%H:%M:%S')} {text}")
+
+
+def say(stream: TextIO, text: str) -> None:
+    """A terminal or a pipe that is gone is no reason to stop a database."""
+    with suppress(OSError):
+        print(text, file=stream, flush=True)
 
 
 def up(options: argparse.Namespace) -> int:
@@ -43,9 +49,14 @@ def up(options: argparse.Namespace) -> int:
         listen=options.listen,
         instances=options.instances,
         connections_max=options.max_connections,
+        transaction_age_limit_s=options.transaction_age_limit,
+        postgres=tuple(options.set),
     )
     program = Path(sys.argv[0])
     command = (
         shlex.quote(str(program)) if program.name == "borealis" else f"{shlex.quote(sys.executable)} -m borealis.cli"
     )
-    return 0 if run_host(settings, Terminal(settings, command)) else 1
+    try:
+        return 0 if run_host(settings, Terminal(settings, command)) else 1
+    except KeyboardInterrupt:  # before there was anything to stop
+        return 130

@@ -6,7 +6,7 @@ order when asked and at once when the host itself dies, and that nothing of it r
 """
 
 from borealis.host.errors import HostError
-from borealis.host.settings import INSTANCES_MAX, HostSettings
+from borealis.host.settings import INSTANCES_MAX, TRANSACTION_AGE_LIMIT_S_MAX, HostSettings
 from borealis.host.startup import run_host
 
-__all__ = ["INSTANCES_MAX", "HostError", "HostSettings", "run_host"]
+__all__ = ["INSTANCES_MAX", "TRANSACTION_AGE_LIMIT_S_MAX", "HostError", "HostSettings", "run_host"]

@@ -9,7 +9,7 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 from typing import IO
@@ -20,43 +20,6 @@ from borealis.host.account import Account
 F_SETSIG = 10
 
 Stream = int | IO[bytes] | None
-
-
-def start_program(
-    command: Sequence[str | Path],
-    account: Account | None,
-    *,
-    stdin: Stream = DEVNULL,
-    stdout: Stream = None,
-    stderr: Stream = None,
-    keep: tuple[int, ...] = (),
-    before: Callable[[], None] | None = None,
-) -> Popen[bytes]:
-    """Starts a program as the account, for good; with None it keeps our identity (call it inside `as_root`).
-
-    `keep` are descriptors that the child inherits, `before` runs in it just before exec."""
-    return Popen(
-        [str(part) for part in command],
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        pass_fds=keep,
-        preexec_fn=before,
-        env=environment(os.environ),
-        # The folder that the host was started in may be closed to the account.
-        cwd="/",
-        # Ctrl-C in a terminal is for the host alone, which stops its children in order.
-        process_group=0,
-        user=account.uid if account else None,
-        group=account.gid if account else None,
-        extra_groups=[] if account else None,
-    )
-
-
-def environment(inherited: os._Environ[str] | dict[str, str]) -> dict[str, str]:
-    """Ours without what would change how PostgreSQL behaves."""
-    kept = {name: value for name, value in inherited.items() if not name.startswith(("PG", "LC_", "LANG", "TZ"))}
-    return {**kept, "LC_ALL": "C"}
 
 
 class Tether:
@@ -80,3 +43,46 @@ class Tether:
     def release(self) -> None:
         """In the host, once the child has ended."""
         os.close(self._host_end)
+
+
+def start_program(
+    command: Sequence[str | Path],
+    account: Account | None,
+    *,
+    stdin: Stream = DEVNULL,
+    stdout: Stream = None,
+    stderr: Stream = None,
+    keep: tuple[int, ...] = (),
+    tether: Tether,
+) -> Popen[bytes]:
+    """Starts a program as the account, for good; with None it keeps our identity (call it inside `as_root`).
+
+    `keep` are descriptors that the child inherits. When this raises, the tether is of no more use."""
+    try:
+        return Popen(
+            [str(part) for part in command],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=(*keep, tether.child_end),
+            preexec_fn=tether.attach,
+            env=environment(os.environ),
+            # The folder that the host was started in may be closed to the account.
+            cwd="/",
+            # Ctrl-C in a terminal is for the host alone, which stops its children in order.
+            process_group=0,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+        )
+    except BaseException:
+        tether.release()
+        raise
+    finally:
+        tether.started()
+
+
+def environment(inherited: os._Environ[str] | dict[str, str]) -> dict[str, str]:
+    """Ours without what would change how PostgreSQL behaves."""
+    kept = {name: value for name, value in inherited.items() if not name.startswith(("PG", "LC_", "LANG", "TZ"))}
+    return {**kept, "LC_ALL": "C"}

@@ -7,6 +7,8 @@ starts it.
 from dataclasses import dataclass
 from pathlib import Path
 
+from borealis.host.errors import HostError
+
 SUPERUSER = "borealis"
 ADMIN = "admin"
 DATABASE = "postgres"
@@ -73,6 +75,9 @@ class InstanceSettings:
     storage_map: Path
     socket: Path
     extension: Path
+    transaction_age_limit_s: int
+    # What the operator asked for on top.
+    chosen: tuple[tuple[str, str], ...] = ()
 
 
 def quote(value: object) -> str:
@@ -93,24 +98,31 @@ def render_seed_conf(extension: Path) -> str:
     return render({**DISPOSABLE, **ROWS_ELSEWHERE, **SERVED, **library_settings(extension)})
 
 
-def render_instance_conf(instance: InstanceSettings) -> str:
+def decided_by_host(instance: InstanceSettings) -> dict[str, object]:
     addresses = dict.fromkeys(("127.0.0.1", instance.listen))
-    return render(
-        {
-            **DISPOSABLE,
-            **ROWS_ELSEWHERE,
-            **SERVED,
-            **library_settings(instance.extension),
-            "listen_addresses": ",".join(addresses),
-            "port": instance.port,
-            "unix_socket_directories": instance.socket,
-            "max_connections": instance.connections_max,
-            "default_table_access_method": "borealis",
-            "borealis.run_directory": instance.run,
-            "borealis.map_directory": instance.storage_map,
-            "borealis.instance": instance.number,
-        }
-    )
+    return {
+        **DISPOSABLE,
+        **ROWS_ELSEWHERE,
+        **library_settings(instance.extension),
+        "listen_addresses": ",".join(addresses),
+        "port": instance.port,
+        "unix_socket_directories": instance.socket,
+        "max_connections": instance.connections_max,
+        "default_table_access_method": "borealis",
+        "borealis.run_directory": instance.run,
+        "borealis.map_directory": instance.storage_map,
+        "borealis.instance": instance.number,
+        "borealis.transaction_age_limit": f"{instance.transaction_age_limit_s}s",
+    }
+
+
+def render_instance_conf(instance: InstanceSettings) -> str:
+    """Raises HostError when the operator chose a setting that is not theirs to choose."""
+    decided = decided_by_host(instance)
+    for name, _ in instance.chosen:
+        if name.lower() in decided:
+            raise HostError(f"the setting {name} is decided by Borealis and cannot be changed")
+    return render({**decided, **SERVED, **dict(instance.chosen)})
 
 
 def render_hba() -> str:

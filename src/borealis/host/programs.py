@@ -50,11 +50,13 @@ class Service:
     says_ready = True
     port: int | None = None
 
-    def __init__(self, name: str, module: str, directory: DataDirectory, account: Account | None) -> None:
+    def __init__(
+        self, name: str, module: str, directory: DataDirectory, account: Account | None, *settings: str
+    ) -> None:
         self.name = name
         self.log = directory.log / f"{name}.log"
         identity = (f"--uid={account.uid}", f"--gid={account.gid}") if account else ()
-        options = (f"--data={directory.root}", f"--run={directory.run}", *identity)
+        options = (f"--data={directory.root}", f"--run={directory.run}", *identity, *settings)
         # -P: the folder that it is started in is no place to import from.
         self.command: tuple[str, ...] = (sys.executable, "-P", "-m", module, *options)
 

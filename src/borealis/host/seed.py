@@ -7,11 +7,12 @@ that it was made with, and clones carry it along. Assumes that the account of th
 import hashlib
 import shutil
 from pathlib import Path
+from signal import SIGTERM
 from subprocess import PIPE, STDOUT
 
 from borealis.host.account import Account, as_root
 from borealis.host.errors import HostError
-from borealis.host.launch import start_program
+from borealis.host.launch import Tether, start_program
 from borealis.host.postgres_settings import ADMIN, DATABASE, LIBRARY_NAME, SUPERUSER, quote, render_seed_conf
 from borealis.host.server_tree import ServerTree
 
@@ -70,9 +71,11 @@ def ensure_seed(tree: ServerTree, seed: Path, account: Account | None) -> str:
     shutil.rmtree(seed, ignore_errors=True)
 
     def run(what: str, *command: str | Path, text: str = "") -> None:
+        tether = Tether(SIGTERM)
         with as_root(account):
-            process = start_program(command, account, stdin=PIPE, stdout=PIPE, stderr=STDOUT)
+            process = start_program(command, account, stdin=PIPE, stdout=PIPE, stderr=STDOUT, tether=tether)
         output, _ = process.communicate(text.encode())
+        tether.release()
         if process.returncode:
             report = output.decode(errors="replace").strip()
             raise HostError(

@@ -8,6 +8,7 @@ import selectors
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
@@ -152,7 +153,9 @@ class Host:
                 case Finish():
                     self._finish = effect
         if effects and self._finish is None:
-            self._write_report()
+            # On a full disk the report is old; the services have their own ways to live with one.
+            with suppress(OSError):
+                self._write_report()
 
     def _start(self, name: str) -> None:
         program = self._programs[name]
@@ -172,10 +175,9 @@ class Host:
                 program.account,
                 stdout=PIPE if program.says_ready else log,
                 stderr=log,
-                keep=(self._lock, tether.child_end),
-                before=tether.attach,
+                keep=(self._lock,),
+                tether=tether,
             )
-        tether.started()
         if process.stdout is not None:
             self._selector.register(process.stdout, selectors.EVENT_READ, program.name)
         return Child(program, process, tether)

@@ -7,6 +7,7 @@ import shutil
 import socket
 from pathlib import Path
 
+from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
 from borealis.host.account import Account, as_root, assume, choose_account, read_owner, read_sudo_user
 from borealis.host.errors import HostError
 from borealis.host.instance import read_boot_id
@@ -16,7 +17,7 @@ from borealis.host.programs import Instance, Program, Service
 from borealis.host.seed import ensure_seed
 from borealis.host.server import Announcer, Host
 from borealis.host.server_tree import ServerTree, find_server_tree, make_reachable
-from borealis.host.settings import HostSettings
+from borealis.host.settings import SESSIONS_MAX, HostSettings
 
 # Where the data of a host that was started by root lies when its folder is below one that only root can enter.
 REACHABLE_DATA = Path("/var/lib/borealis")
@@ -24,6 +25,10 @@ REACHABLE_DATA = Path("/var/lib/borealis")
 
 def run_host(settings: HostSettings, announcer: Announcer) -> bool:
     """Runs until told to stop (SIGINT, SIGTERM). True when that was why it ended. Raises HostError."""
+    if settings.instances * settings.connections_max > SESSIONS_MAX:
+        raise HostError(
+            f"all instances together can have {SESSIONS_MAX} sessions; see --instances and --max-connections"
+        )
     tree = find_server_tree()
     root = settings.data.absolute()
     account = choose_account(os.geteuid(), read_owner(root), read_sudo_user())
@@ -56,13 +61,17 @@ def plan_programs(
             storage_map=directory.storage_map,
             socket=folder.socket,
             extension=tree.extension,
+            transaction_age_limit_s=settings.transaction_age_limit_s,
+            chosen=settings.postgres,
         )
         instances.append(Instance(folder, instance_settings, directory.seed, fingerprint, boot_id, tree, account))
-    return [
-        [Service("transactions", "borealis.adjudicator", directory, account)],
-        [Service("storage", "borealis.storage", directory, account)],
-        instances,
-    ]
+    age_s = settings.transaction_age_limit_s
+    age = f"--transaction-age-max={age_s}"
+    transactions = Service("transactions", "borealis.adjudicator", directory, account, age)
+    # Storage keeps versions as long as a transaction can need them.
+    age = f"--set=transaction_age_max_ns={age_s * NANOSECONDS_PER_SECOND}"
+    storage = Service("storage", "borealis.storage", directory, account, age)
+    return [[transactions], [storage], instances]
 
 
 def open_data_directory(root: Path, account: Account | None, announcer: Announcer) -> Path:
