@@ -32,7 +32,10 @@ typedef struct BuildState
 	StringInfoData value;
 } BuildState;
 
-/* Readers of the index file, the planner above all, expect a metapage. */
+/*
+ * Readers of the index file, the planner above all, expect a metapage; ours
+ * also says whether the entries are the rows (layout.c).
+ */
 static void
 write_metapage(Relation index)
 {
@@ -45,7 +48,7 @@ write_metapage(Relation index)
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	START_CRIT_SECTION();
 	page = BufferGetPage(buffer);
-	_bt_initmetapage(page, P_NONE, 0, false);
+	_bt_initmetapage(page, P_NONE, 0, index_will_hold_rows(index));
 	MarkBufferDirty(buffer);
 	if (RelationNeedsWAL(index))
 		log_newpage_buffer(buffer, true);
@@ -100,10 +103,11 @@ IndexBuildResult *
 borealis_index_build(Relation table, Relation index, IndexInfo *index_info)
 {
 	IndexBuildResult *result = palloc0(sizeof(IndexBuildResult));
-	bool		holds_rows = index_layout(index)->holds_rows;
+	bool		holds_rows;
 	BuildState	state = {.table = table};
 
 	write_metapage(index);
+	holds_rows = index_layout(index)->holds_rows;
 	if (ddl_is_replaying())
 		return result;
 
@@ -136,11 +140,18 @@ borealis_index_insert(Relation index, Datum *values, bool *isnull, ItemPointer t
 	uint32		tail;
 	bool		is_unique = true;
 
-	/* rows and their primary keys are checked when the row is written */
-	if (layout->holds_rows || ddl_is_replaying())
+	if (ddl_is_replaying())
 		return true;
 	if (!row_handle_resolve(tid, &address) || address.version == NULL)
 		elog(ERROR, "index entry for a row that this transaction did not write");
+	if (layout->holds_rows)
+	{
+		/* the row is the entry, and it has replaced what it may conflict with */
+		if (address.version->operation == WRITE_INSERT &&
+			row_key_was_taken(table, address.version))
+			unique_report_violation(table, index, values, isnull);
+		return true;
+	}
 	if (check_unique != UNIQUE_CHECK_EXISTING &&
 		table_update_kept_entry(address.version, RelationGetRelid(index)))
 		return true;

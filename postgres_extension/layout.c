@@ -18,6 +18,7 @@
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "port/pg_bswap.h"
+#include "storage/bufmgr.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -66,26 +67,48 @@ fill_columns(Relation index, int nkeys, AttrNumber *attnums, KeyColumn *columns)
 	}
 }
 
-static bool
-index_is_row_storage(Relation index)
+bool
+index_will_hold_rows(Relation index)
 {
 	return index->rd_index->indisprimary && index->rd_index->indimmediate;
+}
+
+/*
+ * What the build decided stays: ADD PRIMARY KEY USING INDEX makes a primary key of an
+ * index whose entries are not the rows.  The build left its decision in a
+ * field of the metapage that only btree's deduplication reads.
+ */
+static bool
+index_holds_rows(Relation index)
+{
+	Buffer		buffer;
+	bool		result;
+
+	if (!index_will_hold_rows(index))
+		return false;
+	buffer = ReadBuffer(index, BTREE_METAPAGE);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	result = BTPageGetMeta(BufferGetPage(buffer))->btm_allequalimage;
+	UnlockReleaseBuffer(buffer);
+	return result;
 }
 
 const IndexLayout *
 index_layout(Relation index)
 {
 	IndexLayout *layout = (IndexLayout *) index->rd_amcache;
+	bool		holds_rows;
 
 	if (layout != NULL)
 		return layout;
 
+	holds_rows = index_holds_rows(index);
 	layout = MemoryContextAllocZero(index->rd_indexcxt, sizeof(IndexLayout));
 	layout->metapage.btm_magic = BTREE_MAGIC;
 	layout->metapage.btm_version = BTREE_VERSION;
 	layout->metapage.btm_root = 1;
 	layout->metapage.btm_fastroot = 1;
-	layout->holds_rows = index_is_row_storage(index);
+	layout->holds_rows = holds_rows;
 	layout->is_unique = index->rd_index->indisunique;
 	layout->nulls_not_distinct = index->rd_index->indnullsnotdistinct;
 	layout->is_plain = RelationGetIndexExpressions(index) == NIL &&
@@ -116,7 +139,7 @@ table_layout(Relation table)
 	{
 		Relation	index = index_open(lfirst_oid(cell), NoLock);
 
-		if (index_is_row_storage(index) && index->rd_index->indisvalid)
+		if (index->rd_index->indisvalid && index_layout(index)->holds_rows)
 		{
 			primary_key = RelationGetRelid(index);
 			built->nkeys = IndexRelationGetNumberOfKeyAttributes(index);

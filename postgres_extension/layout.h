@@ -43,6 +43,9 @@ typedef struct TableLayout
 	Oid			indexes[FLEXIBLE_ARRAY_MEMBER];
 } TableLayout;
 
+/* Decides, when the index is built, whether its entries will be the rows. */
+extern bool index_will_hold_rows(Relation index);
+
 /*
  * Both live in rd_amcache: valid until invalidation messages are next
  * processed, so do not keep them across anything that locks or opens.

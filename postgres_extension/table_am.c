@@ -15,6 +15,8 @@
 #include "optimizer/plancat.h"
 #include "utils/rel.h"
 
+#include "merge_scan.h"
+#include "row_handle.h"
 #include "storage_reader.h"
 #include "table_am.h"
 
@@ -55,10 +57,21 @@ parallelscan_reinitialize(Relation rel, ParallelTableScanDesc pscan)
 	refuse_parallel_scan();
 }
 
-/* There are no update chains: the handle is the latest version's. */
+/* WHERE CURRENT OF a row that this transaction has updated since. */
 static void
 tuple_get_latest_tid(TableScanDesc scan, ItemPointer tid)
 {
+	RowAddress	address;
+	WriteEntry *entry;
+	WriteVersion *latest;
+
+	if (!row_handle_resolve(tid, &address))
+		return;
+	entry = address.version ? address.version->entry :
+		write_set_find(address.key, address.key_size);
+	latest = entry ? write_entry_visible(entry, snapshot_command(scan->rs_snapshot)) : NULL;
+	if (latest != NULL)
+		row_handle_for_version(latest, tid);
 }
 
 static TransactionId

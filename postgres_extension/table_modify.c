@@ -23,7 +23,6 @@
 #include "row_codec.h"
 #include "table_am.h"
 #include "transaction.h"
-#include "unique.h"
 
 /* The indexes whose entries the last update left as they were. */
 static struct
@@ -153,17 +152,6 @@ stamp_header(HeapTuple tuple, const WriteVersion *version, Relation rel, bool wa
 	tuple->t_tableOid = RelationGetRelid(rel);
 }
 
-static void
-report_taken_key(Relation rel, HeapTuple tuple)
-{
-	Relation	index = index_open(table_layout(rel)->primary_key, NoLock);
-	Datum		values[INDEX_MAX_KEYS];
-	bool		isnull[INDEX_MAX_KEYS];
-
-	index_form_values(rel, index, tuple, values, isnull);
-	unique_report_violation(rel, index, values, isnull);
-}
-
 static WriteVersion *
 put_row(Relation rel, const uint8 *key, uint32 key_size, WriteOperation operation,
 		HeapTuple tuple, CommandId cid)
@@ -207,9 +195,7 @@ borealis_tuple_insert(Relation rel, TupleTableSlot *slot, CommandId cid, int opt
 	tuple = fetch_flat_tuple(slot, RelationGetDescr(rel), &should_free);
 	reset_scratch(&key);
 	row_key_build(&key, rel, tuple);
-	if (OidIsValid(table_layout(rel)->primary_key) &&
-		row_key_is_taken(rel, (uint8 *) key.data, key.len))
-		report_taken_key(rel, tuple);
+	/* whether the key was free is checked when the primary key's entry is inserted */
 	version = put_row(rel, (uint8 *) key.data, key.len, WRITE_INSERT, tuple, cid);
 	count_own(rel, 1, key.len + version->value_size);
 	finish_slot(slot, tuple, should_free, version, rel, false);
@@ -523,8 +509,6 @@ borealis_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, Comm
 		row_key_build(&key, rel, tuple);
 		row_moves = key.len != address.key_size ||
 			memcmp(key.data, address.key, key.len) != 0;
-		if (row_moves && row_key_is_taken(rel, (uint8 *) key.data, key.len))
-			report_taken_key(rel, tuple);
 	}
 
 	changes = replace_index_entries(rel, &old.tuple, tuple, &address, row_moves, cid);

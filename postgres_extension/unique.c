@@ -45,19 +45,28 @@ unique_report_build_violation(Relation table, Relation index,
 			 errtableconstraint(table, RelationGetRelationName(index))));
 }
 
+static bool
+is_taken(Relation table, const WriteVersion *own, const uint8 *key, uint32 key_size)
+{
+	if (own != NULL)
+		return own->value_size > 0;
+	return relation_has_committed(table) &&
+		storage_exists(key, key_size, transaction_read_timestamp());
+}
+
 bool
 row_key_is_taken(Relation table, const uint8 *key, uint32 key_size)
 {
-	if (!write_set_is_empty())
-	{
-		WriteEntry *entry = write_set_find(key, key_size);
-		WriteVersion *own = entry ? write_entry_visible(entry, InvalidCommandId) : NULL;
+	WriteEntry *entry = write_set_find(key, key_size);
 
-		if (own != NULL)
-			return own->value_size > 0;
-	}
-	return relation_has_committed(table) &&
-		storage_exists(key, key_size, transaction_read_timestamp());
+	return is_taken(table, entry ? entry->newest : NULL, key, key_size);
+}
+
+bool
+row_key_was_taken(Relation table, const WriteVersion *version)
+{
+	return is_taken(table, version->older, write_entry_key(version->entry),
+					version->entry->key_size);
 }
 
 bool

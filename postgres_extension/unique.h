@@ -8,6 +8,7 @@
 #include "borealis.h"
 
 #include "lib/stringinfo.h"
+#include "write_set.h"
 
 /* ERROR 23505 as Postgres words it. */
 extern void unique_report_violation(Relation table, Relation index,
@@ -18,6 +19,9 @@ extern void unique_report_build_violation(Relation table, Relation index,
 
 /* True if a live row with this key exists, own commands included. */
 extern bool row_key_is_taken(Relation table, const uint8 *key, uint32 key_size);
+
+/* True if there was one when this version was written to it. */
+extern bool row_key_was_taken(Relation table, const WriteVersion *version);
 
 /*
  * True if the index has a live entry with these columns for another row than
