@@ -1,16 +1,18 @@
-# make up      build, start Borealis with the data in $(DATA), run until Ctrl-C
-# make test    build, run the whole test suite
-# make check   format, lint, types, unit tests, a sample of simulation seeds (under a minute)
-# make bench   measure against stock PostgreSQL
-# make build   virtual environment, dependencies, the PostgreSQL extension; does nothing when all is up to date
-# make format  rewrite the Python sources in the house format
-# make clean   forget everything that was built (never touches data)
+# make up        build, start Borealis with the data in $(DATA), run until Ctrl-C
+# make test      build, run the whole test suite
+# make check     format, lint, types, unit tests, a sample of simulation seeds (under a minute)
+# make sanitize  the tests of the extension, built with PostgreSQL's assertions and AddressSanitizer
+# make bench     measure against stock PostgreSQL
+# make build     virtual environment, dependencies, the PostgreSQL extension; does nothing when all is up to date
+# make format    rewrite the Python sources in the house format
+# make clean     forget everything that was built (never touches data)
 
 PYTHON ?= python3
 DATA ?= data
 UP ?=
 TESTS ?= tests
 SEEDS ?= 200
+SANITIZED ?= tests/sameness tests/integration/test_host_lifecycle.py
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,6 +46,13 @@ check: build
 	$(BIN)/python -m pytest --quiet tests/unit
 	$(BIN)/python -m simulation --count $(SEEDS)
 
+sanitize: build
+	@$(MAKE) --no-print-directory -j2 -C postgres_extension ASSERT=1 SANITIZE=address
+	BOREALIS_EXTENSION=$(abspath .build)/extension-assert-address/out \
+	BOREALIS_TEST_PRELOAD=$(shell gcc -print-file-name=libasan.so) \
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=0:handle_abort=0 \
+	$(BIN)/python -m pytest $(SANITIZED)
+
 bench: build
 	$(BIN)/python -m benchmarks
 
@@ -54,4 +63,4 @@ format: build
 clean:
 	rm -rf $(VENV) .build build dist src/borealis.egg-info src/borealis/host/extension
 
-.PHONY: up build test check bench format clean
+.PHONY: up build test check sanitize bench format clean

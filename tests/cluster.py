@@ -140,7 +140,10 @@ class Cluster:
         if not self.data.exists():
             SEED_CACHE.give(self.data)
         mark = self.mark()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # A sanitizer's library, for the cluster's processes and not for ours.
+        preload = os.environ.get("BOREALIS_TEST_PRELOAD")
+        environment = {**os.environ, "LD_PRELOAD": preload} if preload else None
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         assert process.stdout is not None
         assert process.stderr is not None
         self._process = process
