@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.sameness.corpus import SCRIPTS, compare
-from tests.sameness.script import Server
+from tests.sameness.script import Server, SessionLostError
 
 
 def main() -> int:
@@ -33,7 +33,10 @@ def main() -> int:
 
     failed = 0
     for script in options.scripts or SCRIPTS:
-        report = compare(script, servers(options.left), servers(options.right))
+        try:
+            report = compare(script, servers(options.left)[0], servers(options.right))
+        except SessionLostError as problem:
+            report = str(problem)
         print(f"{'FAIL' if report else 'ok  '} {script.stem}", flush=True)
         if report:
             failed += 1

@@ -17,7 +17,7 @@ execute ins(200, 'new'); execute ins(200, 'dup'); execute ins(201, null);
 prepare upd (int, text) as update t set v = $2 where id = $1 returning v;
 execute upd(200, 'u1'); execute upd(999, 'none');
 begin; execute upd(200, 'in tx'); execute get(200); rollback; execute get(200);
-prepare del as delete from t where id >= 200 returning id;
+prepare del as delete from t where id = 200 returning id;
 begin; execute del; rollback;
 alter table t add column n int default 1;
 execute get(5);

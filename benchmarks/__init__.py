@@ -1,0 +1,1 @@
+"""Benchmarks against stock Postgres, measured in the same run: `python -m benchmarks --help`."""
