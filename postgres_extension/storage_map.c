@@ -301,8 +301,7 @@ storage_map_seek_behind(const uint8 *key, uint32 key_size, StoredVersion *versio
 	int			status = storage_map_seek(key, key_size, PG_UINT64_MAX, version);
 
 	/* Only a version with timestamp 0 lies exactly there. */
-	if (status == 0 && version->key_size == key_size &&
-		memcmp(version->key, key, key_size) == 0)
+	if (status == 0 && stored_version_has_key(version, key, key_size))
 		status = storage_map_next(version);
 	return status;
 }
@@ -349,4 +348,16 @@ storage_map_last(StoredVersion *version)
 	MDB_val		key;
 
 	return get(MDB_LAST, &key, version);
+}
+
+int
+storage_map_find_live(const uint8 *key, uint32 key_size, BorealisTimestamp timestamp,
+					  StoredVersion *version)
+{
+	int			status = storage_map_seek(key, key_size, INVERT_TIMESTAMP(timestamp), version);
+
+	if (status == 0 &&
+		(!stored_version_has_key(version, key, key_size) || version->value_size == 0))
+		status = MDB_NOTFOUND;
+	return status;
 }

@@ -52,6 +52,16 @@ extern int	storage_map_previous(StoredVersion *version);
 /* To the last version in the map. */
 extern int	storage_map_last(StoredVersion *version);
 
+/* To the newest version at or below the timestamp; MDB_NOTFOUND if it is not live. */
+extern int	storage_map_find_live(const uint8 *key, uint32 key_size,
+								  BorealisTimestamp timestamp, StoredVersion *version);
+
+static inline bool
+stored_version_has_key(const StoredVersion *version, const uint8 *key, uint32 key_size)
+{
+	return version->key_size == key_size && memcmp(version->key, key, key_size) == 0;
+}
+
 /* Raises the ERROR for a status that is neither 0 nor MDB_NOTFOUND. */
 extern void storage_map_report(int status) pg_attribute_noreturn();
 

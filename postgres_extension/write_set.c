@@ -30,38 +30,16 @@
 #include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
+#include "arena.h"
 #include "write_set.h"
 
 #define HEIGHT_MAX 14			/* plenty for 4^14 entries */
 #define FINGERS 16				/* power of two */
-#define ARENA_FIRST_BLOCK (16 * 1024)
-#define ARENA_BLOCK_MAX (4 * 1024 * 1024)
 #define ARRAY_FIRST_CAPACITY 256
 
 /* What the record spends on a write beside key and value, and on a lock beside key. */
 #define RECORD_WRITE_OVERHEAD (sizeof(uint8) + 2 * sizeof(uint32))
 #define RECORD_LOCK_OVERHEAD (sizeof(uint8) + sizeof(uint32))
-
-typedef struct ArenaBlock
-{
-	struct ArenaBlock *older;
-	char	   *end;
-} ArenaBlock;
-
-#define ARENA_BLOCK_START(block) ((char *) (block) + MAXALIGN(sizeof(ArenaBlock)))
-
-/* Memory handed out in one direction and taken back by going to a mark. */
-typedef struct Arena
-{
-	ArenaBlock *newest;
-	char	   *position;		/* in the newest block */
-} Arena;
-
-typedef struct ArenaMark
-{
-	ArenaBlock *block;
-	char	   *position;
-} ArenaMark;
 
 /* Way to the place before an entry: at each level the last smaller entry. */
 typedef struct Finger
@@ -87,7 +65,7 @@ typedef struct SubtransactionMark
 	ArenaMark	arena;
 } SubtransactionMark;
 
-/* Memory of the arrays and of all arena blocks but the first of each arena. */
+/* Memory of the arrays and arenas, except the arenas' first blocks. */
 static MemoryContext write_set_context = NULL;
 
 static Arena entry_arena;
@@ -131,59 +109,6 @@ StaticAssertDecl(offsetof(WriteVersion, value) == MAXALIGN(offsetof(WriteVersion
 
 /* ---------------------------------------------------------------- memory */
 
-static void
-arena_add_block(Arena *arena, Size payload)
-{
-	Size		size = ARENA_FIRST_BLOCK;
-	ArenaBlock *block;
-
-	if (arena->newest != NULL)
-		size = Min((Size) (arena->newest->end - (char *) arena->newest) * 2, ARENA_BLOCK_MAX);
-	size = Max(size, MAXALIGN(sizeof(ArenaBlock)) + payload);
-	/* The first block of an arena outlives transactions. */
-	block = MemoryContextAllocHuge(arena->newest == NULL ? TopMemoryContext : write_set_context,
-								   size);
-	block->older = arena->newest;
-	block->end = (char *) block + size;
-	arena->newest = block;
-	arena->position = ARENA_BLOCK_START(block);
-}
-
-static inline void *
-arena_allocate(Arena *arena, Size size)
-{
-	void	   *result;
-
-	size = MAXALIGN(size);
-	if (unlikely((Size) (arena->newest->end - arena->position) < size))
-		arena_add_block(arena, size);
-	result = arena->position;
-	arena->position += size;
-	return result;
-}
-
-static void
-arena_rewind(Arena *arena, ArenaMark mark)
-{
-	while (arena->newest != mark.block)
-	{
-		ArenaBlock *block = arena->newest;
-
-		arena->newest = block->older;
-		pfree(block);
-	}
-	arena->position = mark.position;
-}
-
-/* Back to the first block; the reset of the context frees the others. */
-static void
-arena_reset(Arena *arena)
-{
-	while (arena->newest->older != NULL)
-		arena->newest = arena->newest->older;
-	arena->position = ARENA_BLOCK_START(arena->newest);
-}
-
 /* Makes room for one more element. */
 static void *
 array_grow(void *array, uint64 *capacity, Size element_size)
@@ -201,10 +126,12 @@ array_grow(void *array, uint64 *capacity, Size element_size)
 static void
 write_set_init(void)
 {
-	write_set_context = AllocSetContextCreate(TopMemoryContext, "Borealis write set",
-											  ALLOCSET_DEFAULT_SIZES);
-	arena_add_block(&entry_arena, 0);
-	arena_add_block(&version_arena, 0);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "Borealis write set",
+												  ALLOCSET_DEFAULT_SIZES);
+
+	arena_init(&entry_arena, context);
+	arena_init(&version_arena, context);
+	write_set_context = context;
 }
 
 /* ------------------------------------------------------------- skip list */
@@ -551,8 +478,7 @@ write_set_subtransaction_start(SubTransactionId id)
 	mark->versions = version_log_size;
 	mark->lock_undos = lock_undos_size;
 	mark->dropped = dropped_size;
-	mark->arena.block = version_arena.newest;
-	mark->arena.position = version_arena.position;
+	mark->arena = arena_mark(&version_arena);
 }
 
 /*

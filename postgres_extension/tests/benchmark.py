@@ -22,7 +22,9 @@ NOW = 1_800_000_000_000_000_000
 
 
 def write_map(folder: Path, versions: range) -> None:
-    with lmdb.open(str(folder), map_size=MAP_SIZE, max_dbs=2, max_readers=126, lib_version=1, sync=False) as environment:
+    with lmdb.open(
+        str(folder), map_size=MAP_SIZE, max_dbs=2, max_readers=126, lib_version=1, sync=False
+    ) as environment:
         database = environment.open_db(b"versions")
         with environment.begin(write=True) as transaction:
             for number in range(ROWS):
@@ -54,7 +56,12 @@ def measure_reader(server: Path, versions: range, title: str) -> None:
             for batch in (8192, 65536, 1 << 20):
                 for backward in (False, True):
                     name = f"scan {'backward' if backward else 'forward'}, batches of {batch} bytes"
-                    report(connection, name, ROWS, f"SELECT units.scan('\\x10', '\\x11', {backward}, {NOW}, {batch}, 1000000)")
+                    report(
+                        connection,
+                        name,
+                        ROWS,
+                        f"SELECT units.scan('\\x10', '\\x11', {backward}, {NOW}, {batch}, 1000000)",
+                    )
             report(connection, "point reads at random", ROWS, f"SELECT units.read_often({ROWS}, 0, {NOW}, {ROWS})")
             report(connection, "point reads in key order", ROWS, f"SELECT units.read_often({ROWS}, 1, {NOW}, {ROWS})")
             report(connection, "point reads of 100 rows", ROWS, f"SELECT units.read_often(100, 1, {NOW}, {ROWS})")

@@ -1,0 +1,421 @@
+/*
+ * storage_range.c
+ *	  Many keys of the committed state at a timestamp, batch by batch.
+ *
+ * A batch is filled in passes.  A pass is one LMDB read transaction and ends
+ * when the range does, when the batch has what was wanted, after a bounded
+ * number of steps, or for want of memory, which is then made larger for the
+ * next pass.  The resume key says where that goes on.  See storage_reader.c for
+ * the rules that every read follows.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "storage_map.h"
+#include "storage_reader.h"
+#include "transaction.h"
+
+/* Versions of one key that are stepped over before it pays to seek. */
+#define STEPS_BEFORE_SEEK 16
+/* Versions looked at in one read transaction: about a millisecond. */
+#define VISITS_MAX 16384
+#define BATCH_FIRST_CAPACITY 2048
+#define BATCH_FIRST_ITEMS 16
+
+static inline int
+compare_keys(const uint8 *a, uint32 a_size, const uint8 *b, uint32 b_size)
+{
+	int			order = memcmp(a, b, Min(a_size, b_size));
+
+	if (order != 0)
+		return order;
+	return (a_size > b_size) - (a_size < b_size);
+}
+
+typedef enum FillResult
+{
+	FILL_END,					/* nothing is left in the range */
+	FILL_PAUSED,				/* enough in the batch, or enough looked at */
+	FILL_NO_ROOM,				/* the batch's memory is too small */
+	FILL_FAILED
+} FillResult;
+
+/* One pass over a range, within one read transaction. */
+typedef struct RangePass
+{
+	RangeBatch *batch;
+	const uint8 *lower;
+	const uint8 *upper;
+	uint32		lower_size;
+	uint32		upper_size;
+	bool		keys_only;
+	uint64		inverted;		/* of the read timestamp */
+	Size		bytes_wanted;
+	int			items_wanted;
+
+	int			status;			/* of the last step in the map */
+	int			visits;			/* steps in the map */
+	StoredVersion version;		/* where we stand, if status is 0 */
+	Size		size_needed;	/* FILL_NO_ROOM: capacity the next item needs */
+} RangePass;
+
+static inline bool
+step_forward(RangePass *pass)
+{
+	pass->visits++;
+	pass->status = storage_map_next(&pass->version);
+	return pass->status == 0;
+}
+
+static inline bool
+step_backward(RangePass *pass)
+{
+	pass->visits++;
+	pass->status = storage_map_previous(&pass->version);
+	return pass->status == 0;
+}
+
+/* False if the batch's memory is too small. */
+static inline bool
+add_item(RangePass *pass, const StoredVersion *version)
+{
+	RangeBatch *batch = pass->batch;
+	Size		value_offset = MAXALIGN(batch->size);
+	Size		value_size = pass->keys_only ? 0 : version->value_size;
+	Size		key_offset = value_offset + value_size;
+	RangeItem  *item;
+
+	pass->size_needed = key_offset + version->key_size;
+	if (unlikely(pass->size_needed > batch->capacity || batch->count >= batch->item_capacity))
+		return false;
+
+	item = &batch->items[batch->count++];
+	item->value_offset = (uint32) value_offset;
+	item->value_size = (uint32) value_size;
+	item->key_offset = (uint32) key_offset;
+	item->key_size = (uint16) version->key_size;
+	if (value_size > 0)
+		memcpy(batch->data + value_offset, version->value, value_size);
+	memcpy(batch->data + key_offset, version->key, version->key_size);
+	batch->size = pass->size_needed;
+	return true;
+}
+
+static void
+set_resume(RangeBatch *batch, const uint8 *bound, uint32 bound_size)
+{
+	/* The pass may have started from the resume key itself. */
+	memmove(batch->resume, bound, bound_size);
+	batch->resume_size = (uint16) bound_size;
+}
+
+static inline bool
+has_enough(const RangePass *pass)
+{
+	return pass->batch->count >= pass->items_wanted ||
+		pass->batch->size >= pass->bytes_wanted ||
+		pass->visits >= VISITS_MAX;
+}
+
+static inline FillResult
+end_of_walk(const RangePass *pass)
+{
+	return pass->status == MDB_NOTFOUND ? FILL_END : FILL_FAILED;
+}
+
+/*
+ * From a version newer than the timestamp to the next one of the same key that
+ * is not, or to the next key.
+ */
+static bool
+skip_newer(RangePass *pass)
+{
+	const StoredVersion first = pass->version;
+
+	for (int steps = 0; steps < STEPS_BEFORE_SEEK; steps++)
+	{
+		if (!step_forward(pass))
+			return false;
+		if (pass->version.inverted_timestamp >= pass->inverted ||
+			!stored_version_has_key(&pass->version, first.key, first.key_size))
+			return true;
+	}
+	pass->status = storage_map_seek(first.key, first.key_size, pass->inverted, &pass->version);
+	return pass->status == 0;
+}
+
+/* From any version of a key to the next key. */
+static bool
+skip_rest(RangePass *pass)
+{
+	const StoredVersion first = pass->version;
+
+	for (int steps = 0; steps < STEPS_BEFORE_SEEK; steps++)
+	{
+		if (!step_forward(pass))
+			return false;
+		if (!stored_version_has_key(&pass->version, first.key, first.key_size))
+			return true;
+	}
+	pass->status = storage_map_seek_behind(first.key, first.key_size, &pass->version);
+	return pass->status == 0;
+}
+
+/* Versions of a key come newest first: the first that is old enough counts. */
+static FillResult
+fill_ascending(RangePass *pass)
+{
+	pass->status = storage_map_seek_bound(pass->lower, pass->lower_size, &pass->version);
+
+	/* Each turn stands on the newest version of a key. */
+	while (pass->status == 0)
+	{
+		const StoredVersion newest = pass->version;
+
+		if (pass->upper_size > 0 &&
+			compare_keys(newest.key, newest.key_size, pass->upper, pass->upper_size) >= 0)
+			return FILL_END;
+		if (has_enough(pass))
+		{
+			set_resume(pass->batch, newest.key, newest.key_size);
+			return FILL_PAUSED;
+		}
+
+		if (newest.inverted_timestamp < pass->inverted)
+		{
+			if (!skip_newer(pass))
+				break;
+			if (!stored_version_has_key(&pass->version, newest.key, newest.key_size))
+				continue;
+		}
+		if (pass->version.value_size > 0 && !add_item(pass, &pass->version))
+		{
+			set_resume(pass->batch, newest.key, newest.key_size);
+			return FILL_NO_ROOM;
+		}
+		if (!skip_rest(pass))
+			break;
+	}
+	return end_of_walk(pass);
+}
+
+/* To the last version of the last key below the upper bound. */
+static void
+seek_below_upper(RangePass *pass)
+{
+	pass->status = MDB_NOTFOUND;
+	if (pass->upper_size > 0)
+		pass->status = storage_map_seek_bound(pass->upper, pass->upper_size, &pass->version);
+
+	if (pass->status == 0)
+		step_backward(pass);
+	else if (pass->status == MDB_NOTFOUND)
+		pass->status = storage_map_last(&pass->version);
+}
+
+/*
+ * From the oldest version of a key, finds the newest one that the timestamp
+ * sees and leaves the key.  *visible has a NULL key if there is none.
+ */
+static void
+leave_key_backward(RangePass *pass, StoredVersion *visible)
+{
+	const StoredVersion oldest = pass->version;
+	int			steps = 0;
+
+	visible->key = NULL;
+	while (pass->version.inverted_timestamp >= pass->inverted)
+	{
+		if (++steps == STEPS_BEFORE_SEEK)
+		{
+			pass->status = storage_map_seek(oldest.key, oldest.key_size, pass->inverted,
+											&pass->version);
+			if (pass->status != 0)
+				return;
+		}
+		*visible = pass->version;
+		if (!step_backward(pass) ||
+			!stored_version_has_key(&pass->version, oldest.key, oldest.key_size))
+			return;
+	}
+
+	/* What is left of the key is too new. */
+	for (steps = 0; steps < STEPS_BEFORE_SEEK; steps++)
+		if (!step_backward(pass) ||
+			!stored_version_has_key(&pass->version, oldest.key, oldest.key_size))
+			return;
+	pass->status = storage_map_seek(oldest.key, oldest.key_size, 0, &pass->version);
+	if (pass->status == 0)
+		step_backward(pass);
+}
+
+/* Versions of a key come oldest first: the last that is old enough counts. */
+static FillResult
+fill_descending(RangePass *pass)
+{
+	const uint8 *resume = pass->upper;
+	uint32		resume_size = pass->upper_size;
+
+	seek_below_upper(pass);
+
+	/* Each turn stands on the oldest version of a key. */
+	while (pass->status == 0)
+	{
+		const StoredVersion oldest = pass->version;
+		StoredVersion visible;
+
+		if (compare_keys(oldest.key, oldest.key_size, pass->lower, pass->lower_size) < 0)
+			return FILL_END;
+		if (has_enough(pass))
+		{
+			set_resume(pass->batch, resume, resume_size);
+			return FILL_PAUSED;
+		}
+
+		leave_key_backward(pass, &visible);
+		if (pass->status != 0 && pass->status != MDB_NOTFOUND)
+			break;
+		if (visible.key != NULL && visible.value_size > 0 && !add_item(pass, &visible))
+		{
+			set_resume(pass->batch, resume, resume_size);
+			return FILL_NO_ROOM;
+		}
+		resume = oldest.key;
+		resume_size = oldest.key_size;
+	}
+	return end_of_walk(pass);
+}
+
+/*
+ * Makes room for the next item, and for more to come.  False: the batch is as
+ * large as it is wanted, so it is handed out as it is.
+ */
+static bool
+grow_batch(RangeBatch *batch, Size size_needed, Size bytes_wanted, int items_wanted)
+{
+	if (batch->count >= batch->item_capacity)
+	{
+		int			capacity = Min(Max((int64) batch->item_capacity * 4, BATCH_FIRST_ITEMS),
+								   items_wanted);
+		Size		size = capacity * sizeof(RangeItem);
+
+		batch->items = batch->items == NULL
+			? MemoryContextAllocHuge(batch->context, size)
+			: repalloc_huge(batch->items, size);
+		batch->item_capacity = capacity;
+	}
+	if (size_needed > batch->capacity)
+	{
+		Size		capacity;
+
+		/* Only a first item may be larger than what is wanted in all. */
+		if (batch->count > 0 && size_needed > bytes_wanted)
+			return false;
+		capacity = Max(size_needed, Min(Max(batch->capacity * 4, BATCH_FIRST_CAPACITY), bytes_wanted));
+		batch->data = batch->data == NULL
+			? MemoryContextAllocHuge(batch->context, capacity)
+			: repalloc_huge(batch->data, capacity);
+		batch->capacity = capacity;
+	}
+	return true;
+}
+
+void
+storage_read_range(RangeBatch *batch,
+				   const uint8 *lower, uint32 lower_size,
+				   const uint8 *upper, uint32 upper_size,
+				   bool backward, bool keys_only, BorealisTimestamp timestamp,
+				   Size bytes_wanted, int items_wanted)
+{
+	RangePass	pass = {
+		.batch = batch,
+		.lower = lower,.lower_size = lower_size,
+		.upper = upper,.upper_size = upper_size,
+		.keys_only = keys_only,
+		.inverted = INVERT_TIMESTAMP(timestamp),
+		/* Offsets in a batch have 32 bits, and so has a value's size. */
+		.bytes_wanted = Min(Max(bytes_wanted, 1), MaxAllocSize),
+		.items_wanted = Max(items_wanted, 1)
+	};
+	FillResult	result;
+
+	if (lower_size > sizeof(batch->resume) || upper_size > sizeof(batch->resume))
+		elog(ERROR, "bound of %u bytes in a range", Max(lower_size, upper_size));
+	batch->size = 0;
+	batch->count = 0;
+	do
+	{
+		pass.visits = 0;
+		storage_map_begin();
+		result = backward ? fill_descending(&pass) : fill_ascending(&pass);
+		storage_map_end();
+
+		if (result == FILL_FAILED)
+			storage_map_report(pass.status);
+		if (backward)
+		{
+			pass.upper = batch->resume;
+			pass.upper_size = batch->resume_size;
+		}
+		else
+		{
+			pass.lower = batch->resume;
+			pass.lower_size = batch->resume_size;
+		}
+	} while (result == FILL_NO_ROOM &&
+			 grow_batch(batch, pass.size_needed, pass.bytes_wanted, pass.items_wanted));
+	batch->end = (result == FILL_END);
+	transaction_check_horizon();
+}
+
+/* -------------------------------------------------------------- prefetch */
+
+/* Looks up keys from the batch's count on.  Within a read transaction. */
+static FillResult
+fill_prefetch(RangePass *pass, const PrefetchKey *keys, int count, BorealisTimestamp timestamp)
+{
+	while (pass->batch->count < count)
+	{
+		const PrefetchKey *key = &keys[pass->batch->count];
+
+		if (has_enough(pass))
+			return FILL_PAUSED;
+		pass->visits++;
+		pass->status = storage_map_find_live(key->key, key->key_size, timestamp, &pass->version);
+		if (pass->status == MDB_NOTFOUND)
+			pass->version = (StoredVersion) {.key = key->key,.key_size = key->key_size};
+		else if (pass->status != 0)
+			return FILL_FAILED;
+		if (!add_item(pass, &pass->version))
+			return FILL_NO_ROOM;
+	}
+	return FILL_END;
+}
+
+void
+storage_reader_prefetch(RangeBatch *batch, const PrefetchKey *keys, int count,
+						BorealisTimestamp timestamp, Size bytes_wanted)
+{
+	RangePass	pass = {
+		.batch = batch,
+		.bytes_wanted = Min(Max(bytes_wanted, 1), MaxAllocSize),
+		.items_wanted = Max(count, 1)
+	};
+	FillResult	result;
+
+	batch->size = 0;
+	batch->count = 0;
+	do
+	{
+		pass.visits = 0;
+		storage_map_begin();
+		result = fill_prefetch(&pass, keys, count, timestamp);
+		storage_map_end();
+		if (result == FILL_FAILED)
+			storage_map_report(pass.status);
+	} while (result == FILL_NO_ROOM &&
+			 grow_batch(batch, pass.size_needed, pass.bytes_wanted, pass.items_wanted));
+	batch->end = (result == FILL_END);
+	transaction_check_horizon();
+}
