@@ -16,6 +16,7 @@
 #include "pg_patches.h"
 #include "planner_support.h"
 #include "shared_pages.h"
+#include "size_functions.h"
 #include "transaction.h"
 
 PG_MODULE_MAGIC;
@@ -78,6 +79,7 @@ _PG_init(void)
 	shmem_startup_hook = start_shared_memory;
 	index_am_init();
 	planner_support_init();
+	size_functions_init();
 	outcome_init();
 	ddl_log_init();
 	transaction_init();
