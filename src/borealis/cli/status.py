@@ -35,6 +35,8 @@ def collect(directory: DataDirectory, report: HostReport | None) -> Status:
         "data": str(directory.root),
         "running": report is not None,
         "host": report.process_id if report else None,
+        # Of everything that the host runs, itself included.
+        "memory_bytes": read_memory(report.process_id) if report else None,
         "processes": [
             {
                 "name": process.name,
@@ -112,6 +114,8 @@ def render(found: Status) -> Iterator[str]:
     yield f"host          process {found['host']}"
     for process in found["processes"]:
         yield render_process(process)
+    if found["memory_bytes"]:
+        yield f"memory        {found['memory_bytes'] / 1_000_000:.1f} MB in all"
     transactions, storage = found["transactions"], found["storage"]
     if transactions:
         yield f"committed     {render_time(transactions['acknowledged_timestamp'])}"
