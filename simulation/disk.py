@@ -104,8 +104,8 @@ class VirtualDisk:
         self.tick: Tick = lambda: None
         self.capacity: int | None = None
         self.fails_next_sync = False
-        self.removed: dict[str, bytes] = {}
-        """Contents of removed files of the first zone, for those who judge the run."""
+        self.removed: dict[Path, bytes] = {}
+        """Contents of removed files, for those who judge the run."""
 
     # The interface of a disk
 
@@ -142,7 +142,7 @@ class VirtualDisk:
 
     def remove(self, path: Path) -> None:
         self.tick()
-        self.removed.setdefault(path.name, bytes(self._names[path].cached))
+        self.removed[path] = bytes(self._names[path].cached)
         self._change(lambda names: names.pop(path, None))
         self.tick()
 
@@ -194,7 +194,5 @@ class VirtualDisk:
         inode.cached[offset] ^= 1 << bit
         inode.durable[offset] ^= 1 << bit
 
-    def files(self, directory: Path) -> dict[str, bytes]:
-        return {
-            path.name: bytes(inode.cached) for path, inode in sorted(self._names.items()) if path.parent == directory
-        }
+    def files(self) -> dict[Path, bytes]:
+        return {path: bytes(inode.cached) for path, inode in sorted(self._names.items())}

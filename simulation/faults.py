@@ -51,6 +51,8 @@ class FaultPlan:
         self._service = service
         self._storage = storage
         self._lose_power = lose_power
+        # One zone fails at a time, and what has failed in it may only be found when it is read.
+        self._bad_zone = random.choice(ZONES)
         self._is_over = False
         if kinds:
             self._plan_next()
@@ -59,6 +61,7 @@ class FaultPlan:
         """From here on nothing goes wrong any more."""
         self._is_over = True
         self._service.ticks_to_live = None
+        self._service.takes_along = lambda: None
         self._storage.ticks_to_live = None
         self._storage.is_slow = False
         self._service.disk.capacity = None
@@ -80,8 +83,11 @@ class FaultPlan:
                 self._service.ticks_to_live = random.randint(0, 40)
             case Fault.KILL_STORAGE:
                 self._storage.ticks_to_live = random.randint(0, 10)
-            case Fault.POWER_LOSS:
+            case Fault.POWER_LOSS if random.random() < 0.3:
                 self._lose_power(lambda: None)
+            case Fault.POWER_LOSS:  # in the middle of something
+                self._service.ticks_to_live = random.randint(0, 40)
+                self._service.takes_along = lambda: self._lose_power(lambda: None)
             case Fault.CONNECTIONS:
                 self._break_connection()
             case Fault.CLOCK:
@@ -95,7 +101,7 @@ class FaultPlan:
             case Fault.ZONE_LOSS | Fault.ZONE_DAMAGE if self._service.service is None:
                 pass  # what the last fault did to the other zone has not been repaired yet
             case Fault.ZONE_LOSS:
-                self._lose_power(lambda: self._service.disk.wipe(random.choice(ZONES)))
+                self._lose_power(lambda: self._service.disk.wipe(self._bad_zone))
             case Fault.ZONE_DAMAGE:
                 self._lose_power(self._flip_a_bit)
 
@@ -106,14 +112,12 @@ class FaultPlan:
 
     def _fill_disk(self) -> None:
         disk = self._service.disk
-        used = sum(len(data) for zone in ZONES for data in disk.files(zone).values())
+        used = sum(map(len, disk.files().values()))
         disk.capacity = used + self._random.randint(0, SEGMENT_BYTES)
         self._scheduler.after(self._random.randint(10, 80) * MILLISECOND, lambda: setattr(disk, "capacity", None))
 
     def _flip_a_bit(self) -> None:
-        zone = self._random.choice(ZONES)
-        files = self._service.disk.files(zone)
+        files = {path: data for path, data in self._service.disk.files().items() if path.parent == self._bad_zone}
         if files:
-            name = self._random.choice(sorted(files))
-            offset = self._random.randrange(len(files[name]))
-            self._service.disk.flip_bit(zone / name, offset, self._random.randrange(8))
+            path = self._random.choice(sorted(files))
+            self._service.disk.flip_bit(path, self._random.randrange(len(files[path])), self._random.randrange(8))

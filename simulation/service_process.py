@@ -28,8 +28,8 @@ SEGMENT_BYTES: Final = 8192
 
 LIMITS: Final = ServiceLimits(
     AdjudicatorLimits(
-        WindowLimits(window_bytes_max=20_000, generation_bytes_max=4_000, generation_span_ns_max=20 * MILLISECOND),
-        OutcomeLimits(age_ns_max=SECOND, outcomes_max=200, fences_max=50),
+        WindowLimits(window_bytes_max=4_000, generation_bytes_max=1_500, generation_span_ns_max=20 * MILLISECOND),
+        OutcomeLimits(age_ns_max=80 * MILLISECOND, outcomes_max=60, fences_max=50),
         transaction_age_ns_max=SECOND,
     ),
     SEGMENT_BYTES,
@@ -80,6 +80,8 @@ class ServiceProcess:
         self.connections: list[Connection] = []
         self.feed_listeners: list[Callable[[], None]] = []
         self.ticks_to_live: int | None = None
+        self.takes_along: Callable[[], None] = lambda: None
+        """What else ends when the process is killed at an effect: the machine, if that is what killed it."""
         self.deaths = 0
         self.fatal: list[BaseException] = []
         """Ends that the production code chose itself; the world decides which of them it provoked."""
@@ -124,6 +126,8 @@ class ServiceProcess:
             action()
         except ProcessKilled:
             self.kill()
+            takes_along, self.takes_along = self.takes_along, lambda: None
+            takes_along()
         except NoRoom:
             self.kill()  # no room even for a lease: the supervisor tries again
         except Exception as error:
@@ -263,9 +267,8 @@ class ServiceProcess:
 
     def _refuse(self, tickets: list[Ticket[Connection]], refusal: Refused) -> None:
         assert self.service is not None
-        self.service.give_up([ticket.request for ticket in tickets])
         for ticket in tickets:
-            self._answer(ticket.sender, ticket.number, refusal)
+            self._answer(ticket.sender, ticket.number, self.service.give_up(ticket.request, refusal))
 
     # Followers and housekeeping
 
@@ -278,14 +281,24 @@ class ServiceProcess:
         return self._page.published.acknowledged
 
     def note_applied(self, position: Position) -> None:
-        if self.service is not None:
-            self._applied = position
+        """A message of the follower; like the next one it arrives a moment later."""
+
+        def arrive() -> None:
+            self._applied = max(self._applied, position)
             self._schedule_group()
 
+        self._arrive_later(arrive)
+
     def note_snapshot(self, position: Position) -> None:
-        if self.service is not None:
-            self._snapshot = position
-            self._run(self._truncate)
+        def arrive() -> None:
+            self._snapshot = max(self._snapshot, position)
+            self._truncate()
+
+        self._arrive_later(arrive)
+
+    def _arrive_later(self, arrive: Callable[[], None]) -> None:
+        life = self.life
+        self._scheduler.after(self._delay(), lambda: self._run_in(life, arrive) if self.service else None)
 
     def _truncate(self) -> None:
         assert self.service is not None

@@ -223,6 +223,8 @@ class StorageProcess:
         self._later(self._random.randint(1, 40) * MILLISECOND, lambda: self._finish_snapshot(position, tables))
 
     def _finish_snapshot(self, position: Position, tables: Tables) -> None:
+        if self._snapshots and position < self._snapshots[-1][0]:
+            return  # a later one was finished before it
         self._snapshots.append((position, tables))
         if self._followed_life == self._service.life:
             self._service.note_snapshot(position)

@@ -19,7 +19,7 @@ from simulation.service_process import ServiceProcess, TransactionsPage
 from simulation.storage_process import SETTINGS, StorageProcess
 
 START: Final = 1_700_000_000 * SECOND
-HEALING: Final = 2 * SECOND
+HEALING: Final = 500 * MILLISECOND
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from borealis.adjudicator.conflicts import CONFLICTING, footprint_of
+from borealis.foundation.errors import Malformed
 from borealis.foundation.identifiers import Position, Relfilenode, Timestamp, TransactionId
 from borealis.journal.segments import SEGMENT_HEADER_BYTES, iterate_batches, parse_segment_name
 from borealis.storage.ordered_map import Table
@@ -44,13 +44,27 @@ class Commit(NamedTuple):
     journal_record: JournalRecord
 
 
+# The conflict matrix of docs/formats.md, written down a second time.
+_OPERATIONS = {1: "exclusive", 2: "update", 3: "exclusive", 4: "exclusive"}
+_LOCKS = {1: "key share", 2: "share", 3: "update", 4: "exclusive"}
+_EXCLUDE = {
+    *[("exclusive", other) for other in ("exclusive", "update", "share", "key share")],
+    *[("update", other) for other in ("exclusive", "update", "share")],
+    *[("share", other) for other in ("exclusive", "update")],
+    ("key share", "exclusive"),
+}
+
+
 def _short(value: bytes | None) -> str:
     return "nothing" if value is None else value[:24].hex() + ("…" if len(value) > 24 else "")
 
 
 def judge(evidence: Evidence) -> list[Violation]:
     violations = [Violation("a process ended", repr(end)) for end in evidence.unexpected_ends]
-    commits = _read_commits(evidence)
+    try:
+        commits = _read_commits(evidence)
+    except Malformed as error:
+        return [*violations, Violation("the journal is nonsense", error.text)]
     violations += _judge_health(evidence)
     violations += _judge_order(commits)
     violations += _judge_outcomes(evidence.history, commits)
@@ -66,22 +80,26 @@ def judge(evidence: Evidence) -> list[Violation]:
 
 def _read_commits(evidence: Evidence) -> list[Commit]:
     """Every transaction of the journal, in its order, from the segments that are left and those that were removed."""
-    service = evidence.service.service
-    if service is None:
-        return []
-    files = {**evidence.disk.removed, **evidence.disk.files(service.journal.zones[0])}
-    found = sorted((position, name) for name in files if (position := parse_segment_name(name)) is not None)
-    commits = []
-    for position, name in found:
-        for record in _records(files[name], position):
-            if record.kind == RecordKind.TRANSACTION:
-                commits.append(Commit(record.timestamp, TransactionRecord(record.payload), record))
-    return commits
+    copies: dict[Position, list[JournalRecord]] = {}
+    for path, data in {**evidence.disk.removed, **evidence.disk.files()}.items():
+        position = parse_segment_name(path.name)
+        if position is not None:
+            copies[position] = max(copies.get(position, []), _records(data, position), key=len)
+    records = [record for _, its_records in sorted(copies.items()) for record in its_records]
+    return [
+        Commit(record.timestamp, TransactionRecord(record.payload), record)
+        for record in records
+        if record.kind == RecordKind.TRANSACTION
+    ]
 
 
-def _records(segment: bytes, first_position: Position) -> Iterator[JournalRecord]:
-    for offset, header in iterate_batches(memoryview(segment), first_position, SEGMENT_HEADER_BYTES):
-        yield from iterate_records(header, segment, offset)
+def _records(segment: bytes, first_position: Position) -> list[JournalRecord]:
+    """As many as are intact: one zone's copy may be damaged."""
+    return [
+        record
+        for offset, header in iterate_batches(memoryview(segment), first_position, SEGMENT_HEADER_BYTES)
+        for record in iterate_records(header, segment, offset)
+    ]
 
 
 def _judge_health(evidence: Evidence) -> Iterator[Violation]:
@@ -145,26 +163,28 @@ def _judge_reads(history: History, commits: list[Commit]) -> Iterator[Violation]
                 if timestamp <= attempt.read_timestamp:
                     expected = version
             if seen != expected:
-                yield Violation(
-                    "wrong read",
-                    f"client {attempt.client} at {attempt.read_timestamp}, key {key.hex()}: {_short(seen)}, not {_short(expected)}",
-                )
+                where = f"client {attempt.client} at {attempt.read_timestamp}, key {key.hex()}"
+                yield Violation("wrong read", f"{where}: {_short(seen)}, not {_short(expected)}")
 
 
 def _judge_conflicts(commits: list[Commit]) -> Iterator[Violation]:
     """The matrix, as it is written, on every pair of commits of which one did not see the other."""
-    touched = [
-        [(conflict_class, set(keys)) for conflict_class, keys in footprint_of(commit.record)] for commit in commits
-    ]
+    touched = [_touched(commit.record) for commit in commits]
     for number, later in enumerate(commits):
         for earlier_number in range(number - 1, -1, -1):
             earlier = commits[earlier_number]
             if earlier.timestamp <= later.record.read_timestamp:
                 break
-            for mine, my_keys in touched[number]:
-                for theirs, their_keys in touched[earlier_number]:
-                    if theirs in CONFLICTING[mine] and not my_keys.isdisjoint(their_keys):
+            for key, mine in touched[number]:
+                for other_key, theirs in touched[earlier_number]:
+                    if key == other_key and (mine, theirs) in _EXCLUDE:
                         yield Violation("lost update", f"{later.timestamp} did not see {earlier.timestamp}")
+
+
+def _touched(record: TransactionRecord) -> list[tuple[bytes, str]]:
+    """(key, class) of everything that takes part in conflicts."""
+    touched = [(key, _OPERATIONS[operation]) for operation, key, _ in record.writes() if operation in _OPERATIONS]
+    return touched + [(key, _LOCKS[mode]) for mode, key in record.locks()]
 
 
 def _judge_real_time(history: History) -> Iterator[Violation]:

@@ -283,9 +283,13 @@ class Adjudicator:
             decision.reservations[relfilenode] = taken.reservation
         return taken.answer
 
-    def give_up(self, record: TransactionRecord) -> None:
-        """It is refused undecided, for a reason that may pass. A copy of it that is still on its way must not get in."""
-        self._outcomes.fence(record.transaction_id, record.read_timestamp)
+    def give_up(self, record: TransactionRecord, refusal: Refused) -> Refused | OutcomeUnknown:
+        """The answer to a transaction that is refused undecided, for a reason that may pass.
+
+        It is fenced, so that no copy that is still on its way can get in. Where that is impossible nothing is promised.
+        """
+        is_fenced = self._outcomes.fence(record.transaction_id, record.read_timestamp)
+        return refusal if is_fenced else OutcomeUnknown()
 
     # After a decision
 

@@ -182,9 +182,8 @@ class TransactionServer:
         self._watch_expiry()
 
     def _refuse(self, tickets: list[Ticket[CommitSession]], refusal: Refused) -> None:
-        self._service.give_up([ticket.request for ticket in tickets])
         for ticket in tickets:
-            ticket.sender.answer(ticket.number, refusal)
+            ticket.sender.answer(ticket.number, self._service.give_up(ticket.request, refusal))
 
     def _prepare_spare(self, spare_bytes: int, is_urgent: bool) -> None:
         self._is_spare_urgent = is_urgent

@@ -16,7 +16,7 @@ from borealis.journal.disk import Disk
 from borealis.journal.file_journal import SEGMENT_BYTES_DEFAULT, FileJournal
 from borealis.journal.reading import JournalView
 from borealis.journal.recovery import JournalDamaged, Replay
-from borealis.wire.commit_messages import Answer, SequenceCall
+from borealis.wire.commit_messages import Answer, Refused, SequenceCall
 from borealis.wire.frames import Octets
 from borealis.wire.journal_batch import Checkpoint, JournalRecord, batch_length, encode_batch
 from borealis.wire.transaction_record import TransactionRecord
@@ -118,11 +118,9 @@ class TransactionService:
             self._adjudicator.confirm(decision)
         return decision.answers
 
-    def give_up(self, requests: Sequence[Request]) -> None:
-        """These are about to be refused undecided; the refusal stays true."""
-        for request in requests:
-            if type(request) is TransactionRecord:
-                self._adjudicator.give_up(request)
+    def give_up(self, request: Request, refusal: Refused) -> Answer:
+        """The answer to a request that is refused undecided."""
+        return self._adjudicator.give_up(request, refusal) if type(request) is TransactionRecord else refusal
 
     def _append(self, records: list[JournalRecord]) -> tuple[Position, bytes]:
         position = self._journal.end
