@@ -9,13 +9,15 @@ arguments, so a simulation drives the same code. A slice is one write transactio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 from borealis.foundation.identifiers import NO_TIMESTAMP, Relfilenode, Timestamp
 from borealis.storage.garbage import find_dropped, find_garbage_of_key, sweep
 from borealis.storage.ordered_map import MapReader, MapWriter, OrderedMap, Table
 from borealis.storage.stored_key import relation_prefixes, timestamp_suffix
 
-GARBAGE_OF_KEY_MAX = 1_000
+# A slice deletes at most so many versions for each key that it may look at; what is left of a key waits its turn.
+DELETES_PER_KEY: Final = 4
 
 
 class CollectionQueue:
@@ -24,10 +26,11 @@ class CollectionQueue:
     def __init__(self, keys_max: int) -> None:
         self._keys_max = keys_max
         self._pending: dict[bytes, tuple[Timestamp, Timestamp]] = {}
+        self._unfinished: list[bytes] = []
         self.has_overflowed = False
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self._pending) + len(self._unfinished)
 
     def add(self, timestamp: Timestamp, keys: Iterable[bytes]) -> None:
         """These keys were written over at `timestamp`."""
@@ -41,14 +44,21 @@ class CollectionQueue:
             else:
                 self.has_overflowed = True
 
+    def put_back(self, keys: Iterable[bytes]) -> None:
+        """These keys were taken and are not done; they come first."""
+        self._unfinished.extend(keys)
+
     def is_ready(self, horizon: Timestamp) -> bool:
+        if self._unfinished:
+            return True
         first = next(iter(self._pending.values()), None)
         return first is not None and first[0] <= horizon
 
     def take(self, horizon: Timestamp, limit: int) -> list[bytes]:
         """Up to `limit` keys that are ready, in key order. A key written again above the horizon stays queued."""
+        unfinished, self._unfinished = self._unfinished[:limit], self._unfinished[limit:]
         ready: list[tuple[bytes, Timestamp]] = []
-        for key, (first, last) in islice(self._pending.items(), limit):
+        for key, (first, last) in islice(self._pending.items(), limit - len(unfinished)):
             if first > horizon:
                 break
             ready.append((key, last))
@@ -56,7 +66,7 @@ class CollectionQueue:
             del self._pending[key]
             if last > horizon:
                 self._pending[key] = (last, last)
-        return sorted(key for key, _ in ready)
+        return sorted({key for key, _ in ready}.union(unfinished))
 
 
 @dataclass(slots=True)
@@ -100,7 +110,7 @@ class Collector:
         """One slice of the queue and, when that has nothing ready, of the dropped relations. Raises OutOfRoom."""
         keys = self.queue.take(horizon, limit)
         if keys:
-            return self._collect_keys(keys, horizon)
+            return self._collect_keys(keys, horizon, limit)
         for relfilenode, dropped_at in self._drops.items():
             if dropped_at <= horizon:
                 return self._collect_drop(relfilenode, dropped_at, limit)
@@ -121,20 +131,26 @@ class Collector:
         self._sweep_from = found.resume
         return Collected(deleted=len(found.garbage), examined=found.examined)
 
-    def _collect_keys(self, keys: list[bytes], horizon: Timestamp) -> Collected:
+    def _collect_keys(self, keys: list[bytes], horizon: Timestamp, limit: int) -> Collected:
+        deletes_max = DELETES_PER_KEY * limit
         done = Collected(examined=len(keys))
         suffix = timestamp_suffix(horizon)
+        left: list[bytes] = []
         try:
-            with self._map.write(len(keys), 0) as writer:
+            # Each key may take a tombstone along beyond the bound.
+            with self._map.write(deletes_max + len(keys), 0) as writer:
                 for key in keys:
-                    garbage, is_all = find_garbage_of_key(key, writer.scan_versions(key + suffix), GARBAGE_OF_KEY_MAX)
+                    versions = writer.scan_versions(key + suffix)
+                    garbage, is_all = find_garbage_of_key(key, versions, deletes_max - done.deleted)
                     writer.delete(Table.VERSIONS, garbage)
                     done.deleted += len(garbage)
                     if not is_all:
-                        self.queue.add(horizon, (key,))
+                        left.append(key)
         except BaseException:
-            self.queue.add(horizon, keys)
+            left = keys
             raise
+        finally:
+            self.queue.put_back(left)
         return done
 
     def _collect_drop(self, relfilenode: Relfilenode, dropped_at: Timestamp, limit: int) -> Collected:

@@ -36,7 +36,7 @@ def find_garbage_of_key(key: bytes, versions: Iterable[tuple[bytes, bool]], limi
         if not is_anchored:
             is_anchored = True
             anchor_tombstone = stored if is_tombstone else None
-        elif len(garbage) == limit:
+        elif len(garbage) >= limit:
             return garbage, False
         else:
             garbage.append(stored)

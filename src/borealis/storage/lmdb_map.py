@@ -2,7 +2,8 @@
 
 Owns the environment. Promises: no LMDB error leaves here untranslated; a write transaction never touches a page of the
 file that has no disk block. The environment is written through the map (MDB_WRITEMAP), which halves the cost of a small
-commit, but would turn a full disk into a SIGBUS; therefore blocks are reserved ahead of need.
+commit, but would turn a full disk into a SIGBUS; therefore blocks are reserved ahead of need. LMDB makes the file as
+long as the map can ever become; it is cut back, because whoever copies it without care for holes would fill a disk.
 Nothing is synced: a process may die at any time without harm, after a power loss the map is not trusted (recovery.py).
 Why this format and these flags: docs/decisions/0001-lmdb-format.md.
 """
@@ -19,7 +20,7 @@ import lmdb
 
 from borealis.foundation.errors import BorealisError, Unavailable
 from borealis.storage.ordered_map import Entry, MapReader, MapWriter, OutOfRoom, Table
-from borealis.storage.settings import StorageSettings
+from borealis.storage.settings import MEBIBYTE, StorageSettings
 from borealis.storage.stored_key import TIMESTAMP_BYTES
 
 LIBRARY_VERSION: Final = 1
@@ -28,9 +29,12 @@ LOCK_FILE: Final = "lock.mdb"
 DATA_PERMISSIONS: Final = 0o640
 LOCK_PERMISSIONS: Final = 0o660
 
-# Each put copies at most a path of the tree (depth 4 at a TiB of small rows) and may split as many pages again.
-_PAGES_PER_PUT: Final = 8
+# Pages that a transaction writes whatever it does: roots, `meta`, the ends of the list of free pages.
 _PAGES_PER_TRANSACTION: Final = 64
+# A transaction may write the list of free pages anew: eight bytes for each page of the file, kept in pages itself.
+_USED_BYTES_PER_FREE_LIST_BYTE: Final = 128
+# What the file is longer than its reserved blocks, as a hole. Only for the case that the reckoning below is wrong.
+_FILE_MARGIN_BYTES: Final = 256 * MEBIBYTE
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -127,8 +131,10 @@ class LmdbMap:
             os.chmod(self.data_path, DATA_PERMISSIONS)
             os.chmod(directory / LOCK_FILE, LOCK_PERMISSIONS)
             self._reserved_bytes = 0
-            self._used_bytes = self.used_bytes()
-            self._reserve(_PAGES_PER_TRANSACTION * self._page_bytes)
+            self._promised_bytes = 0
+            self._depth = 0
+            self._free_list_bytes = 0
+            self._reserve(len(Table), 0)
             for table in Table:
                 self.tables[table] = self._environment.open_db(table.value)
         except lmdb.Error as error:
@@ -144,8 +150,8 @@ class LmdbMap:
     def read(self) -> AbstractContextManager[MapReader]:
         return _Block(self, is_write=False)
 
-    def write(self, puts: int, put_bytes: int) -> AbstractContextManager[MapWriter]:
-        self._reserve((puts * _PAGES_PER_PUT + _PAGES_PER_TRANSACTION) * self._page_bytes + put_bytes)
+    def write(self, changes: int, put_bytes: int) -> AbstractContextManager[MapWriter]:
+        self._reserve(changes, put_bytes)
         return _Block(self, is_write=True)
 
     def copy(self, descriptor: int, transaction: Any) -> None:
@@ -174,18 +180,36 @@ class LmdbMap:
             os.fsync(self._data)
         os.close(self._data)
 
-    def _reserve(self, needed: int) -> None:
-        """Have disk blocks for `needed` more bytes of pages. Counts the worst case, and looks when that runs out."""
-        self._used_bytes += needed
-        if self._used_bytes <= self._reserved_bytes:
+    def _reserve(self, changes: int, put_bytes: int) -> None:
+        """Have blocks for a transaction of so many changes. Reckons with the worst case; looks when that runs out."""
+        needed = self._worst_case(changes, put_bytes)
+        if self._promised_bytes + needed <= self._reserved_bytes:
+            self._promised_bytes += needed
             return
-        used = self.used_bytes()
+        used = self._look()
+        needed = self._worst_case(changes, put_bytes)
+        end = used + needed
         settings = self._settings
         ahead = max(settings.reserve_bytes_min, min(used // 8, settings.reserve_bytes_max))
-        end = used + needed
         if end > self._reserved_bytes and not (self._allocate(end + ahead) or self._allocate(end)):
             raise OutOfRoom(f"no room on the disk for {needed >> 10} KiB more of {self.data_path}")
-        self._used_bytes = used + needed
+        self._promised_bytes = end
+
+    def _worst_case(self, changes: int, put_bytes: int) -> int:
+        """Bytes of new pages: each change copies its path, splits as many pages and the root, adds one for its value.
+
+        One level more than there was at the last look: the tree cannot have grown by two since.
+        """
+        pages = changes * (2 * (self._depth + 1) + 2) + _PAGES_PER_TRANSACTION
+        return pages * self._page_bytes + put_bytes + self._free_list_bytes
+
+    def _look(self) -> int:
+        used = self.used_bytes()
+        self._free_list_bytes = used // _USED_BYTES_PER_FREE_LIST_BYTE
+        if self.tables:
+            with self._environment.begin(db=self.tables[Table.VERSIONS]) as transaction:
+                self._depth = transaction.stat(self.tables[Table.VERSIONS])["depth"]
+        return used
 
     def _allocate(self, end: int) -> bool:
         try:
@@ -195,6 +219,7 @@ class LmdbMap:
                 return False
             raise
         self._reserved_bytes = end
+        os.ftruncate(self._data, min(end + _FILE_MARGIN_BYTES, self._settings.map_bytes_max))
         return True
 
 

@@ -60,8 +60,8 @@ class MapWriter(MapReader, Protocol):
 class OrderedMap(Protocol):
     def read(self) -> AbstractContextManager[MapReader]: ...
 
-    def write(self, puts: int, put_bytes: int) -> AbstractContextManager[MapWriter]:
-        """Begin to write. At most `puts` entries of `put_bytes` bytes together will be put. Raises OutOfRoom."""
+    def write(self, changes: int, put_bytes: int) -> AbstractContextManager[MapWriter]:
+        """Begin to write: at most so many puts and deletes, and so many bytes in the puts. Raises OutOfRoom."""
         ...
 
 
@@ -119,7 +119,7 @@ class MemoryMap:
         yield _MemoryTransaction(self.tables)
 
     @contextmanager
-    def write(self, puts: int, put_bytes: int) -> Iterator[MapWriter]:  # noqa: ARG002 - memory needs no reserve
+    def write(self, changes: int, put_bytes: int) -> Iterator[MapWriter]:  # noqa: ARG002 - memory needs no reserve
         transaction = _MemoryTransaction(self.tables)
         yield transaction
         self.tables = transaction.tables

@@ -49,7 +49,7 @@ class SnapshotKeeper:
             # Whether it succeeds or not: the next attempt comes after as much journal again.
             self._last = applied
             self._copy = SnapshotCopy(self._source, self._directory)
-            self._thread = threading.Thread(target=self._run, args=(self._copy,), name="snapshot")
+            self._thread = threading.Thread(target=self._run, args=(self._copy,), name="snapshot", daemon=True)
             self._thread.start()
         return False
 

@@ -153,7 +153,7 @@ class _Copier(threading.Thread):
     """LMDB's side of the pipe."""
 
     def __init__(self, source: LmdbMap, sender: int, transaction: Any) -> None:
-        super().__init__(name="snapshot-copy")
+        super().__init__(name="snapshot-copy", daemon=True)
         self._source = source
         self._sender = sender
         self._transaction = transaction

@@ -12,7 +12,7 @@ from tests.integration.storage.storage_process import StorageProcess
 
 
 class Start(Protocol):
-    def __call__(self, **settings: int) -> StorageProcess: ...
+    def __call__(self, *, wait: bool = True, **settings: int) -> StorageProcess: ...
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ def start(tmp_path: Path, run_directory: Path) -> Iterator[Start]:
     """Start a storage process on the test's data directory."""
     started: list[StorageProcess] = []
 
-    def start_storage(**settings: int) -> StorageProcess:
+    def start_storage(*, wait: bool = True, **settings: int) -> StorageProcess:
         storage = StorageProcess(tmp_path, run_directory, **settings)
         started.append(storage)
-        storage.start()
+        storage.start(wait)
         return storage
 
     yield start_storage

@@ -21,6 +21,11 @@ from borealis.wire.transaction_record import encode_transaction
 Write = tuple[int, bytes, bytes]
 
 
+def row(number: int, relation: int = 7) -> bytes:
+    """Key of a row."""
+    return b"\x10" + relation.to_bytes(4, "big") + b"\0\0\0\x09" + number.to_bytes(8, "big")
+
+
 class Journal:
     """Batches in order, as a service would have them on its disk."""
 
@@ -91,6 +96,7 @@ class JournalPeer:
         self.followed: list[int] = []
         self.snapshots: list[int] = []
         self._changed = threading.Condition()
+        self._sending = threading.Lock()
         self._connection: socket.socket | None = None
         self._sent = 0
         self._is_closed = False
@@ -104,15 +110,18 @@ class JournalPeer:
 
     def send_new(self) -> None:
         """Send what the journal has beyond what was sent on this connection, if somebody follows."""
-        with self._changed:
-            connection, first, self._sent = self._connection, self._sent, len(self.journal.batches)
-        if connection is None:
-            return
-        frames = b"".join(encode_frame(JournalFrame.BATCH, 0, batch) for _, batch in self.journal.batches[first:])
-        try:
-            connection.sendall(frames)
-        except OSError:
-            self._forget(connection)
+        # One sender at a time: the test and the thread that has received a FOLLOW both come here.
+        with self._sending:
+            with self._changed:
+                connection = self._connection
+                batches = self.journal.batches[self._sent :]
+                self._sent += len(batches)
+            if connection is None:
+                return
+            try:
+                connection.sendall(b"".join(encode_frame(JournalFrame.BATCH, 0, batch) for _, batch in batches))
+            except OSError:
+                self._forget(connection)
 
     def send_raw(self, frame_type: int, payload: bytes) -> None:
         assert self._connection is not None
