@@ -20,29 +20,36 @@
 #include "varatt.h"
 
 PG_FUNCTION_INFO_V1(borealis_test_encode_key);
+PG_FUNCTION_INFO_V1(borealis_test_key_refusal);
 PG_FUNCTION_INFO_V1(borealis_test_row_encode);
 PG_FUNCTION_INFO_V1(borealis_test_row_decode);
 PG_FUNCTION_INFO_V1(borealis_test_row_decode_header);
+
+/* The named btree operator class, or the default one of the type. */
+static Oid
+find_opclass(Oid type_id, const text *name)
+{
+	Oid			opclass;
+
+	if (name != NULL)
+		return get_opclass_oid(BTREE_AM_OID,
+							   stringToQualifiedNameList(text_to_cstring(name), NULL), false);
+	opclass = GetDefaultOpClass(type_id, BTREE_AM_OID);
+	if (!OidIsValid(opclass))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type %s has no default btree operator class", format_type_be(type_id))));
+	return opclass;
+}
 
 /* (value anyelement, descending bool, nulls_first bool, opclass text) -> bytea */
 Datum
 borealis_test_encode_key(PG_FUNCTION_ARGS)
 {
 	Oid			type_id = get_fn_expr_argtype(fcinfo->flinfo, 0);
-	Oid			opclass;
+	Oid			opclass = find_opclass(type_id, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3));
 	KeyColumn	column;
 	StringInfoData out;
-
-	if (PG_ARGISNULL(3))
-		opclass = GetDefaultOpClass(type_id, BTREE_AM_OID);
-	else
-		opclass = get_opclass_oid(BTREE_AM_OID,
-								  stringToQualifiedNameList(text_to_cstring(PG_GETARG_TEXT_PP(3)), NULL),
-								  false);
-	if (!OidIsValid(opclass))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("type %s has no default btree operator class", format_type_be(type_id))));
 
 	key_column_init(&column, get_opclass_family(opclass), get_opclass_input_type(opclass),
 					type_id, PG_GET_COLLATION(), PG_GETARG_BOOL(1), PG_GETARG_BOOL(2));
@@ -52,6 +59,20 @@ borealis_test_encode_key(PG_FUNCTION_ARGS)
 					  PG_ARGISNULL(0));
 	SET_VARSIZE(out.data, out.len);
 	PG_RETURN_BYTEA_P(out.data);
+}
+
+/* (value anyelement, opclass text) -> text */
+Datum
+borealis_test_key_refusal(PG_FUNCTION_ARGS)
+{
+	Oid			type_id = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	Oid			opclass = find_opclass(type_id, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1));
+	const char *reason;
+
+	if (key_column_supported(get_opclass_family(opclass), get_opclass_input_type(opclass),
+							 type_id, PG_GET_COLLATION(), &reason))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(reason));
 }
 
 /* (row record) -> its stored form */

@@ -1,20 +1,24 @@
 -- SQL-callable functions that the tests use; no part of the product's interface.
--- :library is the path of borealis.so without its suffix (psql variable).
+-- The folder of borealis.so must be in dynamic_library_path.
 CREATE SCHEMA borealis_test;
 
 -- The key encoding of a value by a btree operator class, NULL for the type's default one.
 CREATE FUNCTION borealis_test.encode_key(
     value anyelement, descending boolean DEFAULT false, nulls_first boolean DEFAULT false, opclass text DEFAULT NULL
-) RETURNS bytea AS :'library', 'borealis_test_encode_key' LANGUAGE C STABLE;
+) RETURNS bytea AS 'borealis', 'borealis_test_encode_key' LANGUAGE C STABLE;
+
+-- Why a column of the value's type cannot be a key, NULL if it can.
+CREATE FUNCTION borealis_test.key_refusal(value anyelement, opclass text DEFAULT NULL) RETURNS text
+AS 'borealis', 'borealis_test_key_refusal' LANGUAGE C STABLE;
 
 -- A row's stored form.
 CREATE FUNCTION borealis_test.row_encode(row_value record) RETURNS bytea
-AS :'library', 'borealis_test_row_encode' LANGUAGE C STRICT STABLE;
+AS 'borealis', 'borealis_test_row_encode' LANGUAGE C STRICT STABLE;
 
 -- The row of a stored form; the second argument only says its type.
 CREATE FUNCTION borealis_test.row_decode(stored bytea, row_type anyelement) RETURNS anyelement
-AS :'library', 'borealis_test_row_decode' LANGUAGE C STABLE;
+AS 'borealis', 'borealis_test_row_decode' LANGUAGE C STABLE;
 
 -- Of the decoded tuple: number of attributes, t_infomask, t_hoff, t_len.
 CREATE FUNCTION borealis_test.row_decode_header(stored bytea) RETURNS integer[]
-AS :'library', 'borealis_test_row_decode_header' LANGUAGE C STRICT STABLE;
+AS 'borealis', 'borealis_test_row_decode_header' LANGUAGE C STRICT STABLE;
