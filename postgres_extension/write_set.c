@@ -172,7 +172,6 @@ locate(const uint8 *key, uint32 key_size, WriteEntry **path)
 	WriteEntry *entry = &head.entry;
 	WriteEntry *not_smaller = NULL; /* nearest entry known to be >= the key */
 	bool		is_equal = false;	/* is it the key's? */
-	bool		is_ahead = false;	/* has the search left the finger's way? */
 	int			finger_order = 1;
 
 	if (finger->entry != NULL)
@@ -183,19 +182,8 @@ locate(const uint8 *key, uint32 key_size, WriteEntry **path)
 		WriteEntry *next;
 
 		if (finger_order <= 0 && level < finger->levels)
-		{
-			WriteEntry *start = finger->path[level];
-
-			if (finger_order < 0 && level < finger->entry->height)
-				start = finger->entry;
-			/* Entries made after the finger may have led further than it does. */
-			if (!is_ahead || (start != &head.entry &&
-							  entry_compare(start, write_entry_key(entry), entry->key_size) > 0))
-			{
-				entry = start;
-				is_ahead = false;
-			}
-		}
+			entry = finger_order < 0 && level < finger->entry->height
+				? finger->entry : finger->path[level];
 		while ((next = entry->next[level]) != NULL && next != not_smaller)
 		{
 			int			order = entry_compare(next, key, key_size);
@@ -207,7 +195,7 @@ locate(const uint8 *key, uint32 key_size, WriteEntry **path)
 				break;
 			}
 			entry = next;
-			is_ahead = true;
+			finger_order = 1;	/* we are ahead of the finger's way */
 		}
 		path[level] = entry;
 	}
