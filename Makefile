@@ -40,10 +40,19 @@ test: build
 	$(BIN)/python -m pytest $(TESTS)
 
 check: build
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint types unit simulate
+
+lint:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types:
 	$(BIN)/mypy
+
+unit:
 	$(BIN)/python -m pytest --quiet tests/unit
+
+simulate:
 	$(BIN)/python -m simulation --count $(SEEDS)
 
 sanitize: build
@@ -63,4 +72,4 @@ format: build
 clean:
 	rm -rf $(VENV) .build build dist src/borealis.egg-info src/borealis/host/extension
 
-.PHONY: up build test check sanitize bench format clean
+.PHONY: up build test check lint types unit simulate sanitize bench format clean
