@@ -164,6 +164,16 @@ put_row(Relation rel, const uint8 *key, uint32 key_size, WriteOperation operatio
 	return version;
 }
 
+/* stored_size is that of the row's last version. */
+static void
+put_deletion(const uint8 *key, uint32 key_size, uint32 stored_size, CommandId cid)
+{
+	WriteVersion *version = write_set_put(key, key_size, WRITE_DELETE, cid,
+										  GetCurrentTransactionId(), NULL, 0);
+
+	version->replaced_size = stored_size;
+}
+
 /* The slot now shows the version. */
 static void
 finish_slot(TupleTableSlot *slot, HeapTuple tuple, bool should_free,
@@ -211,7 +221,8 @@ borealis_tuple_insert_speculative(Relation rel, TupleTableSlot *slot, CommandId 
 	borealis_tuple_insert(rel, slot, cid, options, bistate);
 }
 
-static void delete_row(Relation rel, const RowAddress *address, HeapTuple tuple, CommandId cid);
+static void delete_row(Relation rel, const RowAddress *address, HeapTuple tuple,
+					   uint32 stored_size, CommandId cid);
 
 void
 borealis_tuple_complete_speculative(Relation rel, TupleTableSlot *slot, uint32 specToken,
@@ -227,7 +238,8 @@ borealis_tuple_complete_speculative(Relation rel, TupleTableSlot *slot, uint32 s
 		row_buffer_init(&buffer, CurrentMemoryContext);
 		row_buffer_decode(&buffer, rel, address.version->value, address.version->value_size,
 						  address.version, &slot->tts_tid);
-		delete_row(rel, &address, &buffer.tuple, address.version->cid);
+		delete_row(rel, &address, &buffer.tuple, address.version->value_size,
+				   address.version->cid);
 		row_buffer_free(&buffer);
 	}
 }
@@ -276,7 +288,8 @@ put_index_entry(Relation rel, Relation index, HeapTuple tuple,
 
 /* Deletes the row and all its index entries. */
 static void
-delete_row(Relation rel, const RowAddress *address, HeapTuple tuple, CommandId cid)
+delete_row(Relation rel, const RowAddress *address, HeapTuple tuple, uint32 stored_size,
+		   CommandId cid)
 {
 	Oid		   *indexes;
 	int			nindexes = table_secondary_indexes(rel, &indexes);
@@ -290,8 +303,7 @@ delete_row(Relation rel, const RowAddress *address, HeapTuple tuple, CommandId c
 	}
 	if (indexes)
 		pfree(indexes);
-	write_set_put(address->key, address->key_size, WRITE_DELETE, cid,
-				  GetCurrentTransactionId(), NULL, 0);
+	put_deletion(address->key, address->key_size, stored_size, cid);
 }
 
 /*
@@ -334,10 +346,9 @@ check_own_changes(const RowAddress *address, const ItemPointerData *handle, Comm
  */
 static TM_Result
 begin_change(Relation rel, ItemPointer tid, CommandId cid, TM_FailureData *tmfd,
-			 RowAddress *address, RowBuffer *old)
+			 RowAddress *address, RowBuffer *old, uint32 *stored_size)
 {
 	const uint8 *value;
-	uint32		value_size;
 	TM_Result	result;
 
 	if (!row_handle_resolve(tid, address) || !row_address_is_in(address, rel))
@@ -347,11 +358,11 @@ begin_change(Relation rel, ItemPointer tid, CommandId cid, TM_FailureData *tmfd,
 	result = check_own_changes(address, tid, cid, tmfd);
 	if (result != TM_Ok)
 		return result;
-	if (!row_read(rel, address, &value, &value_size))
+	if (!row_read(rel, address, &value, stored_size))
 		elog(ERROR, "row to be changed in table \"%s\" has vanished",
 			 RelationGetRelationName(rel));
 	row_buffer_init(old, CurrentMemoryContext);
-	row_buffer_decode(old, rel, value, value_size, address->version, tid);
+	row_buffer_decode(old, rel, value, *stored_size, address->version, tid);
 	return TM_Ok;
 }
 
@@ -361,7 +372,8 @@ borealis_tuple_delete(Relation rel, ItemPointer tid, CommandId cid, Snapshot sna
 {
 	RowAddress	address;
 	RowBuffer	old;
-	TM_Result	result = begin_change(rel, tid, cid, tmfd, &address, &old);
+	uint32		stored_size;
+	TM_Result	result = begin_change(rel, tid, cid, tmfd, &address, &old, &stored_size);
 
 	if (result == TM_Invisible)
 		ereport(ERROR,
@@ -369,8 +381,8 @@ borealis_tuple_delete(Relation rel, ItemPointer tid, CommandId cid, Snapshot sna
 				 errmsg("attempted to delete invisible tuple")));
 	if (result != TM_Ok)
 		return result;
-	delete_row(rel, &address, &old.tuple, cid);
-	count_own(rel, -1, -(int64) (address.key_size + old.tuple.t_len));
+	delete_row(rel, &address, &old.tuple, stored_size, cid);
+	count_own(rel, -1, -(int64) (address.key_size + stored_size));
 	row_buffer_free(&old);
 	pgstat_count_heap_delete(rel);
 	return TM_Ok;
@@ -488,7 +500,8 @@ borealis_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, Comm
 	WriteEntry *entry;
 	IndexChanges changes;
 	WriteVersion *version;
-	TM_Result	result = begin_change(rel, otid, cid, tmfd, &address, &old);
+	uint32		stored_size;
+	TM_Result	result = begin_change(rel, otid, cid, tmfd, &address, &old, &stored_size);
 
 	*lockmode = LockTupleExclusive;
 	*update_indexes = TU_None;
@@ -514,13 +527,14 @@ borealis_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, Comm
 	changes = replace_index_entries(rel, &old.tuple, tuple, &address, row_moves, cid);
 	if (row_moves)
 	{
-		write_set_put(address.key, address.key_size, WRITE_DELETE, cid,
-					  GetCurrentTransactionId(), NULL, 0);
+		put_deletion(address.key, address.key_size, stored_size, cid);
 		version = put_row(rel, (uint8 *) key.data, key.len, WRITE_INSERT, tuple, cid);
 	}
 	else
 		version = put_row(rel, address.key, address.key_size,
 						  changes.key ? WRITE_KEY_UPDATE : WRITE_UPDATE, tuple, cid);
+	if (!row_moves)
+		version->replaced_size = stored_size;
 
 	*lockmode = row_moves || changes.key ? LockTupleExclusive : LockTupleNoKeyExclusive;
 	*update_indexes = row_moves || changes.any ? TU_All : TU_None;
@@ -604,7 +618,7 @@ table_move_row(Relation rel, const uint8 *old_key, uint32 old_key_size,
 	}
 	if (indexes)
 		pfree(indexes);
-	write_set_put(old_key, old_key_size, WRITE_DELETE, cid, GetCurrentTransactionId(), NULL, 0);
+	put_deletion(old_key, old_key_size, row_encoded_size(tuple), cid);
 	put_row(rel, new_key, new_key_size, WRITE_INSERT, tuple, cid);
 }
 
