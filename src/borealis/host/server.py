@@ -116,6 +116,16 @@ class Host:
             self._drop(name)
             how = f"signal {-status}" if status < 0 else f"status {status}"
             self._carry_out(self._supervision.exited(name, how, time.monotonic()))
+        if os.getpid() == 1:
+            self._reap_orphans()
+
+    def _reap_orphans(self) -> None:
+        """The first process of a container inherits the children of every process that dies in it."""
+        ours = {child.process.pid for child in self._children.values()}
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended.si_pid in ours:
+                return
+            os.waitpid(ended.si_pid, 0)
 
     def _drop(self, name: str) -> None:
         child = self._children.pop(name)
