@@ -99,6 +99,18 @@ def test_a_port_that_is_in_use_is_named() -> None:
     assert f"127.0.0.1 port {port}" in refused.stderr
 
 
+def test_a_process_that_cannot_start_says_why(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(instances=1)
+    cluster.stop()
+    options = ("--data", cluster.data, "--port", str(cluster.port), "--set", "work_mem=much")
+    failed = run_command("up", *options)
+    assert failed.returncode == 1
+    assert "instance-1 could not start" in failed.stderr
+    assert "contains errors" in failed.stderr
+    assert "instance-1.log" in failed.stderr
+    wait_until_nothing_uses(cluster.data)
+
+
 def test_what_was_committed_is_there_after_a_stop_and_a_start(start_cluster: StartCluster) -> None:
     cluster = start_cluster(instances=1)
     with cluster.connect() as connection:

@@ -9,7 +9,16 @@ import pytest
 
 from borealis.cli import build_parser
 from borealis.host.errors import HostError
-from borealis.host.postgres_settings import InstanceSettings, quote, render, render_hba, render_instance_conf
+from borealis.host.postgres_settings import (
+    DECIDED,
+    InstanceSettings,
+    check_chosen,
+    decided_by_host,
+    quote,
+    render,
+    render_hba,
+    render_instance_conf,
+)
 
 INSTANCE = InstanceSettings(
     number=2,
@@ -53,10 +62,14 @@ def test_an_operator_may_choose_what_is_not_decided() -> None:
     assert (conf["work_mem"], conf["timezone"]) == ("'64MB'", "'CET'")
 
 
-@pytest.mark.parametrize("name", ["max_parallel_workers", "Effective_IO_Concurrency", "borealis.instance", "fsync"])
+@pytest.mark.parametrize("name", [*DECIDED, "Effective_IO_Concurrency", "borealis.instance"])
 def test_what_borealis_relies_on_cannot_be_chosen(name: str) -> None:
     with pytest.raises(HostError, match="decided by Borealis"):
-        render_instance_conf(replace(INSTANCE, chosen=((name, "1"),)))
+        check_chosen((("work_mem", "64MB"), (name, "1")))
+
+
+def test_everything_that_the_host_decides_is_listed() -> None:
+    assert {name for name in decided_by_host(INSTANCE) if not name.startswith("borealis.")} == DECIDED
 
 
 def test_the_superuser_is_turned_away_before_anybody_is_believed() -> None:

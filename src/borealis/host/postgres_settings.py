@@ -64,6 +64,19 @@ SERVED = {
     "cluster_name": "",
 }
 
+# What the host gives every instance, or one in particular: options of `borealis up`, not settings.
+DECIDED = {
+    *DISPOSABLE,
+    *ROWS_ELSEWHERE,
+    "default_table_access_method",
+    "dynamic_library_path",
+    "listen_addresses",
+    "max_connections",
+    "port",
+    "shared_preload_libraries",
+    "unix_socket_directories",
+}
+
 
 @dataclass(frozen=True)
 class InstanceSettings:
@@ -98,6 +111,13 @@ def render_seed_conf(extension: Path) -> str:
     return render({**DISPOSABLE, **ROWS_ELSEWHERE, **SERVED, **library_settings(extension)})
 
 
+def check_chosen(chosen: tuple[tuple[str, str], ...]) -> None:
+    """Raises HostError when the operator chose a setting that is not theirs to choose."""
+    for name, _ in chosen:
+        if name.lower() in DECIDED or name.lower().startswith("borealis."):
+            raise HostError(f"the setting {name} is decided by Borealis and cannot be changed")
+
+
 def decided_by_host(instance: InstanceSettings) -> dict[str, object]:
     addresses = dict.fromkeys(("127.0.0.1", instance.listen))
     return {
@@ -117,12 +137,7 @@ def decided_by_host(instance: InstanceSettings) -> dict[str, object]:
 
 
 def render_instance_conf(instance: InstanceSettings) -> str:
-    """Raises HostError when the operator chose a setting that is not theirs to choose."""
-    decided = decided_by_host(instance)
-    for name, _ in instance.chosen:
-        if name.lower() in decided:
-            raise HostError(f"the setting {name} is decided by Borealis and cannot be changed")
-    return render({**decided, **SERVED, **dict(instance.chosen)})
+    return render({**SERVED, **dict(instance.chosen), **decided_by_host(instance)})
 
 
 def render_hba() -> str:

@@ -26,6 +26,7 @@ READY_POLL_S = 0.005
 READ_BYTES = 65536
 # A log that has grown beyond this becomes `<name>.old` when its process is next started.
 LOG_BYTES_MAX = 16 * 1024 * 1024
+LAST_LINE_BYTES_MAX = 4096
 
 
 class Announcer(Protocol):
@@ -115,6 +116,8 @@ class Host:
                 continue
             self._drop(name)
             how = f"signal {-status}" if status < 0 else f"status {status}"
+            if status > 0 and (line := read_last_line(child.program.log)):
+                how += f": {line} (log: {child.program.log})"
             self._carry_out(self._supervision.exited(name, how, time.monotonic()))
         if os.getpid() == 1:
             self._reap_orphans()
@@ -216,3 +219,12 @@ def open_log(path: Path) -> BufferedWriter:
     if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
         path.replace(path.with_suffix(".log.old"))
     return path.open("ab")
+
+
+def read_last_line(log: Path) -> str:
+    """What a process that failed said last; empty when it said nothing."""
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LAST_LINE_BYTES_MAX))
+        lines = file.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return ""

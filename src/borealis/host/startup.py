@@ -12,7 +12,7 @@ from borealis.host.account import Account, as_root, assume, choose_account, read
 from borealis.host.errors import HostError
 from borealis.host.instance import read_boot_id
 from borealis.host.layout import DataDirectory, create_layout, take_lock
-from borealis.host.postgres_settings import InstanceSettings
+from borealis.host.postgres_settings import InstanceSettings, check_chosen
 from borealis.host.programs import Instance, Program, Service
 from borealis.host.seed import ensure_seed
 from borealis.host.server import Announcer, Host
@@ -29,6 +29,7 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
         raise HostError(
             f"all instances together can have {SESSIONS_MAX} sessions; see --instances and --max-connections"
         )
+    check_chosen(settings.postgres)
     tree = find_server_tree()
     root = settings.data.absolute()
     account = choose_account(os.geteuid(), read_owner(root), read_sudo_user())
