@@ -117,7 +117,9 @@ class FaultPlan:
         self._scheduler.after(self._random.randint(10, 80) * MILLISECOND, lambda: setattr(disk, "capacity", None))
 
     def _flip_a_bit(self) -> None:
-        files = {path: data for path, data in self._service.disk.files().items() if path.parent == self._bad_zone}
+        files = {
+            path: data for path, data in self._service.disk.files().items() if data and path.parent == self._bad_zone
+        }
         if files:
             path = self._random.choice(sorted(files))
             self._service.disk.flip_bit(path, self._random.randrange(len(files[path])), self._random.randrange(8))
