@@ -1,7 +1,11 @@
 /*
  * ddl_log.h
- *	  DDL as part of the transaction: capture on the instance where it runs,
- *	  replay on every other, object identifiers equal everywhere.
+ *	  DDL as part of the transaction: what it did to the catalogs is committed
+ *	  with the data, and repeated by every other instance.
+ *
+ * A transaction that changed catalogs ships the rows that it added and removed
+ * (docs/formats.md, "Catalog entry"; the reasons for rows instead of statements
+ * are in docs/decisions/catalog-rows.md).
  */
 #ifndef BOREALIS_DDL_LOG_H
 #define BOREALIS_DDL_LOG_H
@@ -13,33 +17,55 @@
 extern void ddl_log_init(void);
 
 /*
- * True while this process replays catalog entries: table scans find nothing,
- * writes go nowhere, index builds build nothing, sequences are not advanced.
+ * True while this process repeats a catalog entry: nothing is committed to the
+ * cluster, and no table is read or written.
  */
 extern bool ddl_is_replaying(void);
 
 /* The catalog state of this instance, from shared memory. */
 extern uint64 local_catalog_version(void);	/* replayed or committed here */
 extern uint64 local_schema_version(void);
-/* Schema version whose replay has begun (>= local_schema_version). */
+/* Schema version that the catalogs are about to have (>= local_schema_version). */
 extern uint64 local_schema_version_begun(void);
 
-/* Has this transaction done DDL (or ANALYZE) that must be shipped? */
+/*
+ * Raises OC001 if another transaction's schema change has reached this instance
+ * since this transaction began: it must not see a mix of catalogs.
+ */
+extern void ddl_check_pinned(void);
+
+/*
+ * At PRE_COMMIT: has this transaction changed catalogs in a way that must be
+ * shipped?  Only statistics: does not invalidate running transactions.
+ */
 extern bool ddl_log_is_empty(void);
-/* Only statistics: does not invalidate running transactions. */
 extern bool ddl_log_is_statistics_only(void);
 /*
- * At PRE_COMMIT: writes the local catalog state row, computes the catalog
- * hash, takes the instance's catalog commit lock (ERROR 40001 OC001 if the base
- * version is stale), and appends the catalog entry.
+ * At PRE_COMMIT, for a log that is not empty: takes the instance's turn to make
+ * the next catalog version (ERROR 40001 OC001 if the transaction's schema is no
+ * longer in force), writes the local catalog state row, and appends the catalog
+ * entry.  Returns the catalog version that the entry follows.
  */
-extern void ddl_log_prepare_commit(StringInfo out);
+extern uint64 ddl_log_prepare_commit(StringInfo out);
 /* After the decision. */
 extern void ddl_log_committed(uint64 catalog_version);
 
 extern void ddl_log_reset(void);	/* end of transaction */
-extern void ddl_log_subtransaction_start(SubTransactionId id);
-extern void ddl_log_subtransaction_commit(SubTransactionId id, SubTransactionId parent);
-extern void ddl_log_subtransaction_abort(SubTransactionId id);
+
+/* The rows know which subtransaction made them: nothing to do. */
+static inline void
+ddl_log_subtransaction_start(SubTransactionId id)
+{
+}
+
+static inline void
+ddl_log_subtransaction_commit(SubTransactionId id, SubTransactionId parent)
+{
+}
+
+static inline void
+ddl_log_subtransaction_abort(SubTransactionId id)
+{
+}
 
 #endif							/* BOREALIS_DDL_LOG_H */

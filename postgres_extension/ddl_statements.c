@@ -1,0 +1,204 @@
+/*
+ * ddl_statements.c
+ *	  See ddl_statements.h.
+ */
+#include "borealis.h"
+
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "executor/executor.h"
+#include "nodes/parsenodes.h"
+#include "optimizer/planner.h"
+#include "tcop/utility.h"
+
+#include "catalog_state.h"
+#include "ddl_log.h"
+#include "ddl_statements.h"
+#include "dislodge.h"
+#include "object_ids.h"
+#include "reject.h"
+#include "sequence.h"
+#include "transaction.h"
+
+/* Of temporary tables. */
+#define LOCAL_ACCESS_METHOD "heap"
+
+static ProcessUtility_hook_type previous_process_utility = NULL;
+static ExecutorStart_hook_type previous_executor_start = NULL;
+static planner_hook_type previous_planner = NULL;
+
+/* The relation that the statement creates, if it creates one by this name. */
+static const RangeVar *
+created_relation(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_CreateStmt:
+			return ((CreateStmt *) statement)->relation;
+		case T_CreateSeqStmt:
+			return ((CreateSeqStmt *) statement)->sequence;
+		case T_CreateTableAsStmt:
+			return ((CreateTableAsStmt *) statement)->into->rel;
+		case T_ViewStmt:
+			return ((ViewStmt *) statement)->view;
+		default:
+			return NULL;
+	}
+}
+
+/* May the statement change shared catalogs, or make files? */
+static bool
+is_ddl(Node *statement)
+{
+	if (IsA(statement, TruncateStmt) || IsA(statement, ReindexStmt))
+		return true;
+	return GetCommandLogLevel(statement) == LOGSTMT_DDL;
+}
+
+static void
+run_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+			ProcessUtilityContext context, ParamListInfo params,
+			QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	ProcessUtility_hook_type next = previous_process_utility ?
+		previous_process_utility : standard_ProcessUtility;
+
+	next(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+}
+
+/* COMMIT and ROLLBACK must work in any state of the transaction. */
+static bool
+is_end_of_transaction(Node *statement)
+{
+	return IsA(statement, TransactionStmt) &&
+		((TransactionStmt *) statement)->kind != TRANS_STMT_SAVEPOINT &&
+		((TransactionStmt *) statement)->kind != TRANS_STMT_RELEASE;
+}
+
+/* What a statement needs around it, undone in the opposite order. */
+typedef struct StatementScope
+{
+	bool		is_ddl;
+	char	   *default_access_method;	/* to be put back, or NULL */
+	IdentityCopy *copy;
+} StatementScope;
+
+static void
+enter_scope(StatementScope *scope, Node *statement)
+{
+	const RangeVar *created = created_relation(statement);
+	bool		is_temporary = created != NULL && is_temporary_creation(created);
+
+	memset(scope, 0, sizeof(*scope));
+	if (is_ddl(statement) && !is_temporary)
+	{
+		/* The catalogs that it changes are those of the transaction's time. */
+		(void) transaction_read_timestamp();
+		session_set_has_ddl(true);
+		sequence_refresh_for_utility(statement);
+		object_ids_enter();
+		scope->is_ddl = true;
+	}
+	if (IsA(statement, CopyStmt))
+		scope->copy = sequence_copy_begin((CopyStmt *) statement);
+	if (is_temporary)
+	{
+		scope->default_access_method = default_table_access_method;
+		default_table_access_method = LOCAL_ACCESS_METHOD;
+	}
+	session_command_enter();
+}
+
+static void
+leave_scope(StatementScope *scope, bool is_successful, const QueryCompletion *completion)
+{
+	session_command_leave();
+	if (scope->default_access_method != NULL)
+		default_table_access_method = scope->default_access_method;
+	if (scope->copy != NULL)
+		sequence_copy_end(scope->copy, is_successful,
+						  completion != NULL ? completion->nprocessed : 0);
+	if (scope->is_ddl && is_successful)
+		object_ids_leave();
+	else if (scope->is_ddl)
+		object_ids_abandon();
+}
+
+static void
+process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	Node	   *statement = pstmt->utilityStmt;
+	StatementScope scope;
+
+	if (!catalog_is_shared())
+	{
+		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		return;
+	}
+
+	if (IsA(statement, TransactionStmt) && ((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT)
+		dislodge_check_commit();
+	reject_utility(statement);
+	if (!is_end_of_transaction(statement))
+		ddl_check_pinned();
+	enter_scope(&scope, statement);
+	PG_TRY();
+	{
+		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	}
+	PG_CATCH();
+	{
+		leave_scope(&scope, false, NULL);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	leave_scope(&scope, true, qc);
+
+	if (IsA(statement, DiscardStmt) &&
+		(((DiscardStmt *) statement)->target == DISCARD_ALL ||
+		 ((DiscardStmt *) statement)->target == DISCARD_SEQUENCES))
+		sequence_discard();
+}
+
+static void
+executor_start(QueryDesc *queryDesc, int eflags)
+{
+	if (catalog_is_shared() && !ddl_is_replaying())
+	{
+		ddl_check_pinned();
+		sequence_refresh_for_plan(queryDesc->plannedstmt);
+	}
+	if (previous_executor_start)
+		previous_executor_start(queryDesc, eflags);
+	else
+		standard_ExecutorStart(queryDesc, eflags);
+}
+
+/* Workers of a parallel query could not see the write set of their leader. */
+static PlannedStmt *
+plan(Query *parse, const char *query_string, int cursorOptions, ParamListInfo boundParams)
+{
+	cursorOptions &= ~CURSOR_OPT_PARALLEL_OK;
+	if (catalog_is_shared())
+	{
+		reject_query(parse);
+		sequence_replace_identity(parse);
+	}
+	if (previous_planner)
+		return previous_planner(parse, query_string, cursorOptions, boundParams);
+	return standard_planner(parse, query_string, cursorOptions, boundParams);
+}
+
+void
+ddl_statements_init(void)
+{
+	previous_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+	previous_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = executor_start;
+	previous_planner = planner_hook;
+	planner_hook = plan;
+}

@@ -1,0 +1,25 @@
+/*
+ * lock_conflicts.h
+ *	  Nobody waits long for a lock: who stands in the way of a schema change is
+ *	  told that the schema is changing.
+ */
+#ifndef BOREALIS_LOCK_CONFLICTS_H
+#define BOREALIS_LOCK_CONFLICTS_H
+
+#include "borealis.h"
+
+#include "storage/lockdefs.h"
+
+extern void lock_conflicts_init(void);	/* from _PG_init */
+
+/* In the worker: whoever it waits for is sent away at once. */
+extern void lock_conflicts_become_worker(void);
+
+/*
+ * Returns once no statement that conflicts with the mode is running on the
+ * relation here.  Transactions that only sit there may keep their locks: they
+ * can do nothing more, because their next statement fails with OC001.
+ */
+extern void lock_conflicts_clear(Oid relation, LOCKMODE mode);
+
+#endif							/* BOREALIS_LOCK_CONFLICTS_H */
