@@ -131,7 +131,7 @@ class Generation:
 
 
 class WindowLimits(NamedTuple):
-    """How much the window remembers."""
+    """How much the window remembers. It may be over its bound by the generation that is growing."""
 
     window_bytes_max: int = 512 * 2**20
     generation_bytes_max: int = 32 * 2**20
