@@ -35,7 +35,7 @@ class BuildWithExtension(build_py):
             [
                 *("make", "-C", str(ROOT / "postgres_extension"), "-j2"),
                 *(f"PYTHON={sys.executable}", f"POSTGRES={postgres_folder()}"),
-                *(f"BUILD={objects}", f"OUT={package}"),
+                *(f"BUILD={objects}", f"OUT={package}", "WERROR="),
             ],
             check=True,
         )
