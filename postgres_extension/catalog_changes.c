@@ -8,8 +8,8 @@
  * ours and whose xmin is not was there before and is gone.  What a rolled back
  * subtransaction did carries an xid that is no longer ours.
  *
- * All pages of all catalogs are looked at, some hundreds; tuples are judged by
- * their headers alone.
+ * All pages of all catalogs are looked at, some hundreds; most of them say by
+ * their LSN that nothing is new in them, and tuples are judged by their headers.
  */
 #include "borealis.h"
 
@@ -18,6 +18,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_attribute.h"
@@ -57,6 +58,22 @@ typedef struct KnownObject
 
 /* Of the collection under way. */
 static HTAB *known_objects = NULL;
+
+/* No change of this transaction is older; 0: not known. */
+static XLogRecPtr changes_start = 0;
+
+void
+catalog_changes_may_begin(void)
+{
+	if (changes_start == 0 && !TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		changes_start = GetXLogInsertRecPtr();
+}
+
+void
+catalog_changes_reset(void)
+{
+	changes_start = 0;
+}
 
 static KnownObject *
 know_object(Oid class_id, Oid object_id)
@@ -112,7 +129,7 @@ collect_page(Relation catalog, BlockNumber block, CatalogChange *change)
 	OffsetNumber last;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	last = PageGetMaxOffsetNumber(page);
+	last = PageGetLSN(page) < changes_start ? 0 : PageGetMaxOffsetNumber(page);
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= last; offset++)
 	{
 		ItemId		item = PageGetItemId(page, offset);

@@ -35,6 +35,13 @@ typedef struct CatalogChanges
 extern bool catalog_changes_possible(void);
 
 /*
+ * Before a statement that may change catalogs: pages that have not been written
+ * to since the transaction's first one need not be looked at.
+ */
+extern void catalog_changes_may_begin(void);
+extern void catalog_changes_reset(void);	/* end of transaction */
+
+/*
  * Collects into the current memory context.  Rows of temporary objects are left
  * out.  ERROR 0A000 if a permanent object depends on a temporary one.
  */

@@ -86,6 +86,8 @@ replay(const CatalogEntry *entry, uint64 version)
 	uint64		schema_version = entry->is_statistics ? local_schema_version() : version;
 	ListCell   *cell;
 
+	if (!entry->is_statistics)
+		lock_conflicts_clear_ddl();
 	foreach(cell, entry->relations)
 	{
 		EntryRelation *relation = lfirst(cell);

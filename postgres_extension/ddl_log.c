@@ -312,6 +312,7 @@ void
 ddl_log_reset(void)
 {
 	collected = NULL;
+	catalog_changes_reset();
 }
 
 void

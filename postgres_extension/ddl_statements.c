@@ -12,6 +12,7 @@
 #include "optimizer/planner.h"
 #include "tcop/utility.h"
 
+#include "catalog_changes.h"
 #include "catalog_state.h"
 #include "ddl_log.h"
 #include "ddl_statements.h"
@@ -91,6 +92,7 @@ enter_scope(StatementScope *scope, Node *statement)
 	bool		is_temporary = created != NULL && is_temporary_creation(created);
 
 	memset(scope, 0, sizeof(*scope));
+	catalog_changes_may_begin();
 	if (is_ddl(statement) && !is_temporary)
 	{
 		/* The catalogs that it changes are those of the transaction's time. */

@@ -25,7 +25,9 @@
 #include "utils/elog.h"
 
 #include "catalog_state.h"
+#include "ddl_log.h"
 #include "dislodge.h"
+#include "transaction.h"
 
 /* The statement under way was told to stop. */
 static bool is_statement_cancelled = false;
@@ -116,9 +118,24 @@ obey(void)
 
 /* ---- what the client hears ---- */
 
+/*
+ * While the catalogs change under a transaction that is not to see them, it meets
+ * errors that say so in the server's ways.
+ */
+static bool
+is_caused_by_schema(const ErrorData *edata)
+{
+	return (edata->sqlerrcode == ERRCODE_INTERNAL_ERROR ||
+			edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED) &&
+		edata->elevel == ERROR && catalog_is_shared() && !ddl_is_replaying() &&
+		transaction_has_read_timestamp() &&
+		local_schema_version_begun() != transaction_schema_version();
+}
+
 static void
 report_schema(ErrorData *edata)
 {
+	edata->detail = edata->sqlerrcode == ERRCODE_INTERNAL_ERROR ? edata->message : NULL;
 	edata->sqlerrcode = ERRCODE_T_R_SERIALIZATION_FAILURE;
 	edata->message = pstrdup("schema has been updated by another transaction (OC001)");
 	edata->hint = pstrdup("Retry the transaction.");
@@ -153,7 +170,8 @@ emit_log(ErrorData *edata)
 	else if (edata->elevel >= ERROR)
 	{
 		if ((is_statement_cancelled && edata->sqlerrcode == ERRCODE_QUERY_CANCELED) ||
-			(is_block_rolled_back && edata->sqlerrcode == ERRCODE_IN_FAILED_SQL_TRANSACTION))
+			(is_block_rolled_back && edata->sqlerrcode == ERRCODE_IN_FAILED_SQL_TRANSACTION) ||
+			is_caused_by_schema(edata))
 			report_schema(edata);
 	}
 	if (previous_emit_log && edata->output_to_server)

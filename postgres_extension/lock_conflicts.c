@@ -19,6 +19,7 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
+#include "storage/sinvaladt.h"
 #include "utils/elog.h"
 #include "utils/guc.h"
 #include "utils/timeout.h"
@@ -142,6 +143,55 @@ lock_conflicts_init(void)
 
 /* ---- the worker and running statements ---- */
 
+static void
+pause_briefly(void)
+{
+	(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS, PG_WAIT_EXTENSION);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* Transactions of sessions with DDL. */
+static int
+find_ddl(VirtualTransactionId *found)
+{
+	int			count = 0;
+
+	for (int i = 1; i <= MaxBackends; i++)
+	{
+		PGPROC	   *proc;
+		VirtualTransactionId transaction;
+
+		if (!session_has_ddl(i) || (proc = BackendIdGetProc(i)) == NULL)
+			continue;
+		GET_VXID_FROM_PGPROC(transaction, *proc);
+		if (VirtualTransactionIdIsValid(transaction))
+			found[count++] = transaction;
+	}
+	return count;
+}
+
+void
+lock_conflicts_clear_ddl(void)
+{
+	VirtualTransactionId *found = palloc(MaxBackends * sizeof(VirtualTransactionId));
+	TimestampTz started = GetCurrentTimestamp();
+	long		next_ask_ms = 0;
+	int			count;
+
+	while ((count = find_ddl(found)) > 0)
+	{
+		long		waited_ms = TimestampDifferenceMilliseconds(started, GetCurrentTimestamp());
+
+		if (waited_ms >= next_ask_ms)
+		{
+			send_away(found, count, waited_ms);
+			next_ask_ms = waited_ms + ASK_EVERY_MS;
+		}
+		pause_briefly();
+	}
+	pfree(found);
+}
+
 /* Transactions in a statement that conflicts: moved to the front.  Returns how many. */
 static int
 keep_running(VirtualTransactionId *holders, int count)
@@ -180,7 +230,6 @@ lock_conflicts_clear(Oid relation, LOCKMODE mode)
 		pfree(holders);
 		if (count == 0)
 			break;
-		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS, PG_WAIT_EXTENSION);
-		CHECK_FOR_INTERRUPTS();
+		pause_briefly();
 	}
 }

@@ -16,6 +16,12 @@ extern void lock_conflicts_init(void);	/* from _PG_init */
 extern void lock_conflicts_become_worker(void);
 
 /*
+ * Returns once no other session has uncommitted schema changes here.  They could
+ * not be committed any more, but are in the way as long as they are there.
+ */
+extern void lock_conflicts_clear_ddl(void);
+
+/*
  * Returns once no statement that conflicts with the mode is running on the
  * relation here.  Transactions that only sit there may keep their locks: they
  * can do nothing more, because their next statement fails with OC001.
