@@ -65,7 +65,6 @@ class Housekeeper:
         return 0 if self._replica.collector.has_work(self._collect_up_to) else self._next_round_ns
 
     def close(self) -> None:
-        self._slots.close()
         if self._transactions is not None:
             self._transactions.close()
 

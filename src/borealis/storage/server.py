@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from borealis.foundation.errors import Unavailable
+from borealis.foundation.errors import Reason, Unavailable
 from borealis.storage.apply import ApplyPlan
 from borealis.storage.housekeeping import Housekeeper
 from borealis.storage.journal_link import JournalLink, LinkLost
@@ -25,6 +25,7 @@ from borealis.storage.reader_slots import ReaderSlots
 from borealis.storage.replica import Replica
 from borealis.storage.settings import StorageSettings
 from borealis.storage.snapshot_keeper import SnapshotKeeper
+from borealis.wire.commit_messages import decode_refusal
 from borealis.wire.frames import Frame
 from borealis.wire.journal_messages import JournalFrame, decode_position
 
@@ -98,6 +99,7 @@ class StorageServer:
 
     def close(self) -> None:
         """Leave a clean map behind."""
+        self._send_report()
         self._drop_link()
         self._snapshots.close()
         self._housekeeper.close()
@@ -156,13 +158,13 @@ class StorageServer:
             link = JournalLink(self._layout.journal_socket, settings.receive_bytes, settings.frame_bytes_max)
             self._link = link
             link.follow(self._replica.progress.position)
+            link.report_applied(self._replica.progress)
             if self._snapshots.bound is not None:
                 link.report_snapshot(self._snapshots.bound)
         except LinkLost as error:
             self._lose_link(error, now)
             return False
         log.info("following the journal from position %d", self._replica.progress.position)
-        self._backoff.reset()
         self._report.reported(self._replica.progress.position)
         self._publish_state()
         self._listen()
@@ -211,8 +213,10 @@ class StorageServer:
                 "snapshots directory, or the whole data directory from a backup."
             )
         else:
-            text = bytes(frame.payload[4:]).decode(errors="replace")
-            raise JournalUnusable(f"the transaction service refused to send the journal: {text}")
+            refusal = decode_refusal(frame.payload)
+            if refusal.reason == Reason.FORGOTTEN:
+                raise LinkLost(f"the transaction service asks to follow again: {refusal.text}")
+            raise JournalUnusable(f"the transaction service refused to send the journal: {refusal.text}")
 
     def _write(self, plan: ApplyPlan) -> None:
         """Bring a plan into the map and say so. Without room for it, keep it and listen to nobody until there is."""
@@ -228,6 +232,7 @@ class StorageServer:
             self._retry_at_ns = time.monotonic_ns() + self._settings.room_retry_interval_ns
             return
         self._publication.publish_progress(self._replica.progress)
+        self._backoff.reset()
         self._housekeeper.applied(plan.writes)
         if self._stalled is not None:
             log.info("there is room again")

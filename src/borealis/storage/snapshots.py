@@ -74,17 +74,19 @@ def truncation_bound(snapshots: Sequence[Snapshot], kept: int) -> Position | Non
 
 
 class SnapshotCopy:
-    """Copies the map as it is when `run` is called. `run` works on one thread, `abort` may come from another.
+    """Copies the map as it is when the object is made. `run` works on one thread, `abort` may come from another.
 
-    Holds one LMDB read transaction meanwhile, so pages that the writer frees are not used again until it is done. LMDB
-    writes into a pipe: from there the copy is hashed and brought to the disk in small portions, since one large sync at
-    the end would hold up the journal's small ones on the same disk.
+    Holds one LMDB read transaction until `run` is done, so pages that the writer frees are not used again meanwhile.
+    LMDB writes into a pipe: from there the copy is hashed and brought to the disk in small portions, since one large
+    sync at the end would hold up the journal's small ones on the same disk.
     """
 
     def __init__(self, source: LmdbMap, snapshots_directory: Path) -> None:
+        """To be made on the thread that writes: a transaction that begins beside commits may see a torn root."""
         self._source = source
         self._snapshots_directory = snapshots_directory
         self._is_aborted = False
+        self._transaction = source.begin(is_write=False)
 
     def abort(self) -> None:
         """Make `run` stop soon, with SnapshotAborted."""
@@ -92,7 +94,7 @@ class SnapshotCopy:
 
     def run(self) -> Snapshot:
         """Returns when the snapshot is durable. Raises SnapshotAborted, OSError."""
-        transaction = self._source.begin(is_write=False)
+        transaction = self._transaction
         try:
             meta = self._source.tables[Table.META]
             progress = decode_progress(transaction.get(key, db=meta) for key in META_KEYS)

@@ -1,10 +1,13 @@
 """What a reader sees in the map: the contents at a timestamp, by the rules of docs/formats.md and nothing else."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import lmdb
 
 U64_MAX = 2**64 - 1
+# What LMDB may say of a sound map to a reader that was not scheduled while two commits happened.
+NOT_BELIEVED_AT_ONCE = (lmdb.CorruptedError, lmdb.BadTxnError, lmdb.PageNotFoundError)
 
 
 class MapView:
@@ -19,6 +22,12 @@ class MapView:
 
     def versions(self) -> list[tuple[bytes, int, bytes]]:
         """(key, commit timestamp, value), newest first for each key."""
+        for _ in range(5):
+            with suppress(*NOT_BELIEVED_AT_ONCE):
+                return self._scan()
+        raise AssertionError("the map is damaged")
+
+    def _scan(self) -> list[tuple[bytes, int, bytes]]:
         with self._environment.begin(db=self._versions) as transaction:
             return [
                 (stored[:-8], U64_MAX - int.from_bytes(stored[-8:], "big"), value)

@@ -86,7 +86,10 @@ def write_slots(path: Path, *slots: tuple[int, int], count: int | None = None) -
 
 
 def found(slots: ReaderSlots) -> list[tuple[str, int, int, int, bool]]:
-    return [(s.instance, s.index, s.process_id, s.read_timestamp, s.is_alive) for s in slots.occupied()]
+    return [
+        (Path(slot.instance).name, slot.index, slot.process_id, slot.read_timestamp, slot.is_alive)
+        for slot in slots.occupied()
+    ]
 
 
 def test_occupied_slots_of_all_instances(tmp_path: Path) -> None:
@@ -101,8 +104,7 @@ def test_occupied_slots_of_all_instances(tmp_path: Path) -> None:
         ("instance-1.readers", 0, 0, 300, True),
     ]
     (tmp_path / "instance-0.readers").unlink()
-    assert [slot.instance for slot in slots.occupied()] == ["instance-1.readers"]
-    slots.close()
+    assert [instance for instance, *_ in found(slots)] == ["instance-1.readers"]
 
 
 def test_a_slot_is_seen_as_it_changes(tmp_path: Path) -> None:
@@ -113,7 +115,6 @@ def test_a_slot_is_seen_as_it_changes(tmp_path: Path) -> None:
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
         mapping[HEADER_BYTES : HEADER_BYTES + 8] = struct.pack("<Q", 77)
         assert [slot.read_timestamp for slot in slots.occupied()] == [77]
-    slots.close()
 
 
 def test_files_that_are_not_complete_are_left_alone(tmp_path: Path) -> None:
@@ -121,7 +122,6 @@ def test_files_that_are_not_complete_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "instance-1.readers").write_bytes(bytes(HEADER_BYTES + 16))
     write_slots(tmp_path / "instance-2.readers", (5, 1), count=1_000_000)
     slots = ReaderSlots(tmp_path, is_alive=lambda _: True)
-    assert [(slot.instance, slot.read_timestamp) for slot in slots.occupied()] == [("instance-2.readers", 5)]
+    assert [(instance, timestamp) for instance, _, _, timestamp, _ in found(slots)] == [("instance-2.readers", 5)]
     write_slots(tmp_path / "instance-0.readers", (6, 1))
     assert [slot.read_timestamp for slot in slots.occupied()] == [6, 5]
-    slots.close()
