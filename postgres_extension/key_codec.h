@@ -20,6 +20,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "nodes/nodes.h"
 
 typedef struct KeyCodec KeyCodec;
 
@@ -64,5 +65,27 @@ extern bool key_column_supported(Oid opfamily, Oid opcintype, Oid type_id,
 /* Appends one column to a key.  No limit on length: that is the caller's. */
 extern void key_encode_column(StringInfo out, const KeyColumn *col,
 							  Datum value, bool isnull);
+
+/* Where a comparison value lies among the values of a column's type. */
+typedef enum KeyComparand
+{
+	KEY_COMPARAND_UNKNOWN,		/* depends on the column's value: compare each */
+	KEY_COMPARAND_BELOW_ALL,
+	KEY_COMPARAND_EQUAL,		/* equal to the converted value */
+	KEY_COMPARAND_ABOVE			/* above the converted value, below the next */
+} KeyComparand;
+
+/*
+ * Converts the right-hand value of an operator (of type from, the scan key's
+ * subtype) to the operator class's input type.  *value is of use after
+ * KEY_COMPARAND_EQUAL and KEY_COMPARAND_ABOVE only.
+ */
+extern KeyComparand key_convert_comparand(Oid from, Oid to, Datum *value);
+
+/*
+ * To be called before a utility statement runs: ERROR 0A000 if it is an ALTER
+ * TYPE that would reorder values which are in index keys.
+ */
+extern void key_codec_check_alter_type(Node *statement);
 
 #endif							/* BOREALIS_KEY_CODEC_H */

@@ -8,10 +8,14 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "fmgr.h"
+#include "funcapi.h"
+#include "nodes/parsenodes.h"
+#include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -21,6 +25,8 @@
 
 PG_FUNCTION_INFO_V1(borealis_test_encode_key);
 PG_FUNCTION_INFO_V1(borealis_test_key_refusal);
+PG_FUNCTION_INFO_V1(borealis_test_convert_comparand);
+PG_FUNCTION_INFO_V1(borealis_test_check_alter_type);
 PG_FUNCTION_INFO_V1(borealis_test_row_encode);
 PG_FUNCTION_INFO_V1(borealis_test_row_decode);
 PG_FUNCTION_INFO_V1(borealis_test_row_decode_header);
@@ -73,6 +79,59 @@ borealis_test_key_refusal(PG_FUNCTION_ARGS)
 							 type_id, PG_GET_COLLATION(), &reason))
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(reason));
+}
+
+/*
+ * (column_value anyelement, comparand "any") -> place text, key bytea: where the
+ * comparand lies among the values of the column's type, and the ascending
+ * encoding of the value that it is converted to.
+ */
+Datum
+borealis_test_convert_comparand(PG_FUNCTION_ARGS)
+{
+	static const char *const place_names[] = {
+		[KEY_COMPARAND_UNKNOWN] = "unknown",
+		[KEY_COMPARAND_BELOW_ALL] = "below all",
+		[KEY_COMPARAND_EQUAL] = "equal",
+		[KEY_COMPARAND_ABOVE] = "above",
+	};
+	Oid			type_id = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	Oid			opclass = find_opclass(type_id, NULL);
+	Datum		value = PG_GETARG_DATUM(1);
+	KeyComparand place;
+	KeyColumn	column;
+	StringInfoData key;
+	TupleDesc	descriptor;
+	Datum		results[2];
+	bool		nulls[2] = {false, false};
+
+	key_column_init(&column, get_opclass_family(opclass), get_opclass_input_type(opclass),
+					type_id, DEFAULT_COLLATION_OID, false, false);
+	place = key_convert_comparand(get_fn_expr_argtype(fcinfo->flinfo, 1),
+								  get_opclass_input_type(opclass), &value);
+	initStringInfo(&key);
+	appendStringInfoSpaces(&key, VARHDRSZ);
+	if (place == KEY_COMPARAND_EQUAL || place == KEY_COMPARAND_ABOVE)
+		key_encode_column(&key, &column, value, false);
+	SET_VARSIZE(key.data, key.len);
+
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "result must be a row");
+	results[0] = CStringGetTextDatum(place_names[place]);
+	results[1] = PointerGetDatum(key.data);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), results, nulls)));
+}
+
+/* (statement text) */
+Datum
+borealis_test_check_alter_type(PG_FUNCTION_ARGS)
+{
+	List	   *statements = pg_parse_query(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	ListCell   *cell;
+
+	foreach(cell, statements)
+		key_codec_check_alter_type(lfirst_node(RawStmt, cell)->stmt);
+	PG_RETURN_VOID();
 }
 
 /* (row record) -> its stored form */

@@ -11,6 +11,15 @@ CREATE FUNCTION borealis_test.encode_key(
 CREATE FUNCTION borealis_test.key_refusal(value anyelement, opclass text DEFAULT NULL) RETURNS text
 AS 'borealis', 'borealis_test_key_refusal' LANGUAGE C STABLE;
 
+-- Where a comparison value of another type lies among the values of the column's type ('unknown', 'below all', 'equal',
+-- 'above'), and the encoding of the value that it is converted to.
+CREATE FUNCTION borealis_test.convert_comparand(column_value anyelement, comparand "any", OUT place text, OUT key bytea)
+AS 'borealis', 'borealis_test_convert_comparand' LANGUAGE C STABLE;
+
+-- Fails if the ALTER TYPE statement would reorder values that are in keys; does not run it.
+CREATE FUNCTION borealis_test.check_alter_type(statement text) RETURNS void
+AS 'borealis', 'borealis_test_check_alter_type' LANGUAGE C STRICT;
+
 -- A row's stored form.
 CREATE FUNCTION borealis_test.row_encode(row_value record) RETURNS bytea
 AS 'borealis', 'borealis_test_row_encode' LANGUAGE C STRICT STABLE;

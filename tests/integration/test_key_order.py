@@ -12,14 +12,17 @@ from itertools import product
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.key_types import KEY_TYPES, TYPE_DEFINITIONS, KeyType
 from tests.integration.library_server import Connection, library_connection
 
 DIRECTIONS = [("ASC", "LAST"), ("ASC", "FIRST"), ("DESC", "LAST"), ("DESC", "FIRST")]
-PROPERTY = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+# No shrinking: a failure names the few wrong values already.
+PROPERTY = settings(
+    max_examples=8, deadline=None, phases=[Phase.reuse, Phase.generate], suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.fixture(scope="module")
