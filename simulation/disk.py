@@ -115,6 +115,9 @@ class VirtualDisk:
     def lock_directory(self, directory: Path) -> None:
         pass
 
+    def release_locks(self) -> None:
+        pass
+
     def list_names(self, directory: Path) -> list[str]:
         return sorted(path.name for path in self._names if path.parent == directory)
 

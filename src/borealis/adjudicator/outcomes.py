@@ -2,8 +2,8 @@
 
 Promises: whoever asks about a transaction gets Committed or Refused only if that is true and stays true; otherwise the
 answer is "unknown". An id that is asked for before it was admitted is fenced: it will never be admitted. Fences need
-not survive a restart, because a new lease refuses every transaction that began before it. A second copy of a commit that
-arrives when the first one has been forgotten conflicts with its own writes.
+not survive a restart, because a new lease refuses every transaction that began before it. A second copy of a commit
+that arrives when the first one has been forgotten conflicts with its own writes.
 
 Bounded by age and by number: beyond them the oldest generation is dropped and `since` rises.
 """

@@ -36,8 +36,10 @@ class Disk(Protocol):
     def make_directory(self, directory: Path) -> None: ...
 
     def lock_directory(self, directory: Path) -> None:
-        """Own a directory until this process ends. Raises Unavailable if another one does."""
+        """Own a directory until `release_locks` or the end of the process. Raises Unavailable if another one does."""
         ...
+
+    def release_locks(self) -> None: ...
 
     def list_names(self, directory: Path) -> list[str]: ...
 
@@ -116,6 +118,11 @@ class LocalDisk:
             os.close(descriptor)
             raise Unavailable(f"{directory} is in use by another transaction service") from error
         self._locks.append(descriptor)
+
+    def release_locks(self) -> None:
+        for descriptor in self._locks:
+            os.close(descriptor)
+        self._locks.clear()
 
     def list_names(self, directory: Path) -> list[str]:
         return sorted(os.listdir(directory))

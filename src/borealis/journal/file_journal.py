@@ -63,16 +63,20 @@ class FileJournal:
         segment_bytes: int = SEGMENT_BYTES_DEFAULT,
     ) -> tuple["FileJournal", Recovered]:
         """Lock, recover and open. Raises Unavailable (another process has it), JournalDamaged, NoRoom (for repairs)."""
-        for zone in zones:
-            disk.make_directory(zone)
-            disk.lock_directory(zone)
         try:
+            for zone in zones:
+                disk.make_directory(zone)
+                disk.lock_directory(zone)
             recovered = recover(disk, zones, is_enough, replay_from)
+            return cls(disk, zones, recovered, segment_bytes), recovered
         except OSError as error:
+            disk.release_locks()
             if error.errno in _NO_ROOM_ERRORS:
                 raise NoRoom(f"no room to repair a zone of the journal: {error}") from error
             raise InvariantViolation(f"the journal cannot be recovered: {error}") from error
-        return cls(disk, zones, recovered, segment_bytes), recovered
+        except BorealisError:
+            disk.release_locks()
+            raise
 
     # What is there
 
@@ -225,3 +229,4 @@ class FileJournal:
         for file in self._files:
             file.close()
         self._files = []
+        self._disk.release_locks()
