@@ -66,7 +66,9 @@ def test_status_tells_what_runs(cluster: Cluster) -> None:
     assert [process["name"] for process in found["processes"]] == names
     assert all(process["ready"] and process["pid"] for process in found["processes"])
     assert [process["port"] for process in found["processes"]] == [None, None, cluster.port, cluster.port + 1]
-    assert found["transactions"]["catalog_version"] >= 2
+    version = found["transactions"]["catalog_version"]
+    assert version >= 2
+    assert [process["catalog_version"] for process in found["processes"]] == [None, None, version, version]
     assert found["storage"]["applied_timestamp"] > 0
     text = run_command("status", "--data", cluster.data).stdout
     assert all(name in text for name in names)

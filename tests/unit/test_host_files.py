@@ -10,15 +10,11 @@ import pytest
 from borealis.host.errors import HostError
 from borealis.host.instance import is_usable
 from borealis.host.layout import SOCKET_PATH_BYTES_MAX, create_layout, is_locked, open_layout, take_lock
-from borealis.host.seed import FINGERPRINT_FILE, as_one_query, name_library
+from borealis.host.seed import FINGERPRINT_FILE, as_one_query
 
 
 def test_a_query_for_the_single_user_server_has_no_empty_line_inside() -> None:
     assert as_one_query("SELECT 1;\n\n \nSELECT 2;\n") == "SELECT 1;\nSELECT 2;\n\n"
-
-
-def test_the_extension_is_declared_by_a_name_that_the_server_looks_up() -> None:
-    assert name_library("AS :'library', 'handler'") == "AS 'borealis', 'handler'"
 
 
 def test_a_layout_is_created_once_and_found_again(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +14,12 @@ from borealis.foundation.errors import Unavailable
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
 from borealis.foundation.pages import STORAGE_MAGIC, TRANSACTIONS_MAGIC, SharedPage, StorageWord, TransactionsWord
 from borealis.host.layout import DataDirectory, open_layout
-from borealis.host.report import HostReport, read_report
+from borealis.host.postgres_settings import DATABASE, SUPERUSER
+from borealis.host.report import HostReport, ProcessReport, read_report
+from borealis.host.server_tree import find_postgres
+
+# How long an instance may take to answer.
+ANSWER_S = 3.0
 
 # What an operator may paste into a script: names here are an interface.
 Status = dict[str, Any]
@@ -45,6 +51,7 @@ def collect(directory: DataDirectory, report: HostReport | None) -> Status:
                 "ready": process.is_ready,
                 "restarts": process.restarts,
                 "memory_bytes": read_memory(process.process_id),
+                "catalog_version": ask_catalog_version(directory, process),
                 "log": process.log,
             }
             for process in (report.processes if report else ())
@@ -80,6 +87,27 @@ def read_storage(path: Path) -> Status | None:
             "horizon": page.load(StorageWord.HORIZON),
             "map_bytes": page.load(StorageWord.MAP_BYTES),
         }
+
+
+def ask_catalog_version(directory: DataDirectory, process: ProcessReport) -> int | None:
+    """The version that an instance's local catalogs hold; None for a service, or when there is no answer in time.
+
+    Asked as the superuser through the Unix socket, which takes the account of the host or root."""
+    if process.port is None or not process.is_ready:
+        return None
+    folder = directory.instance(int(process.name.rpartition("-")[2])).socket
+    target = ("-h", folder, "-p", str(process.port), "-U", SUPERUSER, "-d", DATABASE)
+    query = "SELECT catalog_version FROM borealis.catalog_state"
+    try:
+        answer = subprocess.run(
+            [find_postgres() / "bin" / "psql", "-X", "-At", *target, "-c", query],
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_S,
+        )
+    except (subprocess.TimeoutExpired, OSError):
+        return None
+    return int(answer.stdout) if answer.stdout.strip().isdecimal() else None
 
 
 def read_memory(process_id: int | None) -> int | None:
@@ -135,6 +163,8 @@ def render_process(process: Status) -> str:
         parts.append(f"port {process['port']}")
     if not process["ready"]:
         parts.append("not ready")
+    if process["catalog_version"] is not None:
+        parts.append(f"catalog version {process['catalog_version']}")
     if process["restarts"]:
         parts.append(f"restarted {process['restarts']} times")
     if process["memory_bytes"]:

@@ -12,7 +12,6 @@ from borealis.host.errors import HostError
 SUPERUSER = "borealis"
 ADMIN = "admin"
 DATABASE = "postgres"
-LIBRARY_NAME = "borealis"
 
 # Local catalogs are disposable (the journal is the truth): nothing local is made durable, archived or streamed.
 DISPOSABLE = {
@@ -103,7 +102,7 @@ def render(settings: dict[str, object]) -> str:
 
 
 def library_settings(extension: Path) -> dict[str, object]:
-    return {"dynamic_library_path": f"$libdir:{extension}", "shared_preload_libraries": LIBRARY_NAME}
+    return {"dynamic_library_path": f"$libdir:{extension}", "shared_preload_libraries": "borealis"}
 
 
 def render_seed_conf(extension: Path) -> str:

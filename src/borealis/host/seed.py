@@ -13,7 +13,7 @@ from subprocess import PIPE, STDOUT
 from borealis.host.account import Account, as_root
 from borealis.host.errors import HostError
 from borealis.host.launch import Tether, start_program
-from borealis.host.postgres_settings import ADMIN, DATABASE, LIBRARY_NAME, SUPERUSER, quote, render_seed_conf
+from borealis.host.postgres_settings import ADMIN, DATABASE, SUPERUSER, render_seed_conf
 from borealis.host.server_tree import ServerTree
 
 FINGERPRINT_FILE = "borealis-seed"
@@ -85,19 +85,13 @@ def ensure_seed(tree: ServerTree, seed: Path, account: Account | None) -> str:
     run("initdb", tree.program("initdb"), *INITDB_OPTIONS, "-D", draft)
     (draft / "postgresql.conf").write_text(render_seed_conf(tree.extension))
     single = (tree.program("postgres"), "--single", "-F", "-j", "-D", draft, "-c", "exit_on_error=true", DATABASE)
-    run("the extension's SQL", *single, text=as_one_query(name_library(tree.sql.read_text())))
+    run("the extension's SQL", *single, text=as_one_query(tree.sql.read_text()))
     run("the seed's SQL", *single, text=SQL_AFTER_EXTENSION)
     (draft / FINGERPRINT_FILE).write_text(fingerprint)
     # Instances run without fsync and are thrown away after a crash of the machine; what they are cloned from is not.
     run("initdb --sync-only", tree.program("initdb"), "--sync-only", "-D", draft)
     draft.rename(seed)
     return fingerprint
-
-
-def name_library(sql: str) -> str:
-    """The extension's SQL is written for psql, which sets the variable `library`. A bare name is looked up along
-    dynamic_library_path, so that the seed outlives a server tree that moves."""
-    return sql.replace(":'library'", quote(LIBRARY_NAME))
 
 
 def as_one_query(sql: str) -> str:
