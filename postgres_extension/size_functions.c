@@ -16,9 +16,11 @@
 #include "utils/rel.h"
 
 #include "layout.h"
+#include "merge_scan.h"
 #include "pg_patches.h"
 #include "size_functions.h"
 #include "storage_reader.h"
+#include "transaction.h"
 
 static PGFunction original_relation_size;
 static PGFunction original_table_size;
@@ -31,8 +33,9 @@ index_bytes(Relation index)
 	int64		rows;
 	int64		bytes;
 
-	if (index_layout(index)->holds_rows)
+	if (index_layout(index)->holds_rows || !relation_has_committed(index))
 		return 0;
+	(void) transaction_read_timestamp();
 	storage_read_statistics(index->rd_locator.relNumber, &rows, &bytes);
 	return Max(bytes, 0);
 }

@@ -19,6 +19,7 @@
 #include "row_handle.h"
 #include "storage_reader.h"
 #include "table_am.h"
+#include "transaction.h"
 
 /* What the planner assumes of a table that storage has counted nothing of. */
 #define UNKNOWN_TABLE_PAGES 10
@@ -148,15 +149,20 @@ relation_toast_am(Relation rel)
 	return HEAP_TABLE_AM_OID;
 }
 
-static void
-estimate(Relation rel, double *rows, double *bytes)
+void
+table_estimate(Relation rel, double *rows, double *bytes)
 {
-	int64		counted_rows;
-	int64		counted_bytes;
+	int64		counted_rows = 0;
+	int64		counted_bytes = 0;
 	int64		own_rows;
 	int64		own_bytes;
 
-	storage_read_statistics(rel->rd_locator.relNumber, &counted_rows, &counted_bytes);
+	if (relation_has_committed(rel))
+	{
+		/* waits until storage has counted what was acknowledged before */
+		(void) transaction_read_timestamp();
+		storage_read_statistics(rel->rd_locator.relNumber, &counted_rows, &counted_bytes);
+	}
 	table_own_estimate(rel, &own_rows, &own_bytes);
 	*rows = Max(counted_rows + own_rows, 0);
 	*bytes = Max(counted_bytes + own_bytes, 0);
@@ -170,7 +176,7 @@ relation_size(Relation rel, ForkNumber forkNumber)
 
 	if (forkNumber != MAIN_FORKNUM && forkNumber != InvalidForkNumber)
 		return 0;
-	estimate(rel, &rows, &bytes);
+	table_estimate(rel, &rows, &bytes);
 	if (rows <= 0)
 		return 0;
 	return (uint64) ((bytes + BLCKSZ - 1) / BLCKSZ) * BLCKSZ;
@@ -183,7 +189,7 @@ relation_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
 	double		rows;
 	double		bytes;
 
-	estimate(rel, &rows, &bytes);
+	table_estimate(rel, &rows, &bytes);
 	*tuples = rows;
 	*pages = (BlockNumber) Min((bytes + BLCKSZ - 1) / BLCKSZ, MaxBlockNumber);
 	/* as for heap: a table that looks empty has probably not been looked at since it was filled */

@@ -13,6 +13,9 @@
 
 extern const TableAmRoutine borealis_table_am;
 
+/* table_am.c: what storage has counted, with this transaction's own rows */
+extern void table_estimate(Relation rel, double *rows, double *bytes);
+
 /* table_scan.c */
 extern TableScanDesc borealis_scan_begin(Relation rel, Snapshot snapshot, int nkeys,
 										 struct ScanKeyData *key,

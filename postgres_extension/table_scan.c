@@ -4,6 +4,8 @@
  */
 #include "borealis.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "access/relscan.h"
 #include "access/xact.h"
@@ -265,12 +267,12 @@ borealis_scan_analyze_next_block(TableScanDesc base, BlockNumber blockno,
 
 	if (scan->sample_rows_per_block == 0)
 	{
-		int64		rows;
-		int64		bytes;
+		double		rows;
+		double		bytes;
 		BlockNumber blocks = RelationGetNumberOfBlocks(base->rs_rd);
 
-		storage_read_statistics(base->rs_rd->rd_locator.relNumber, &rows, &bytes);
-		scan->sample_rows_per_block = Max(1, (Max(rows, 0) + blocks - 1) / Max(blocks, 1));
+		table_estimate(base->rs_rd, &rows, &bytes);
+		scan->sample_rows_per_block = Max(1, (uint64) ceil(rows / Max(blocks, 1)));
 	}
 
 	scan->sample_end = ((uint64) blockno + 1) * scan->sample_rows_per_block;
