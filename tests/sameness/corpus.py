@@ -29,7 +29,8 @@ def compare(script: Path, reference: Server, instances: Sequence[Server]) -> str
     definitions and the rows of another is judged as well.
     """
     text = script.read_text()
-    parts = [judge(run_script(text, [reference]), run_script(text, instances), permitted_differences(script.stem))]
+    transcripts = run_script(text, [reference]), run_script(text, instances)
+    parts = [judge(*transcripts, permitted_differences(script.stem), text)]
     expected = end_state(reference)
     for number, instance in enumerate(instances, start=1):
         problem = judge(expected, end_state(instance), permitted_differences(f"{script.stem}.end"))

@@ -17,6 +17,8 @@ import difflib
 from collections import Counter
 from dataclasses import dataclass
 
+ECHO_LOOKAHEAD_LINES = 50
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -33,15 +35,44 @@ class MalformedListError(Exception):
     """A list of permitted differences breaks its own format."""
 
 
-def differences_between(left: str, right: str) -> list[Difference]:
-    """Every difference between two transcripts, in order; runs of changed lines are one difference."""
-    left_lines, right_lines = left.split("\n"), right.split("\n")
-    matcher = difflib.SequenceMatcher(None, left_lines, right_lines, autojunk=False)
+def differences_between(left: str, right: str, script: str = "") -> list[Difference]:
+    """Every difference between two transcripts, in order; runs of changed lines are one difference.
+
+    Transcripts that echo a script are compared statement by statement, so that what one statement prints never matches
+    what another one does.
+    """
+    left_answers, right_answers = _answers(left, script), _answers(right, script)
     return [
-        Difference(tuple(left_lines[a:b]), tuple(right_lines[c:d]))
-        for tag, a, b, c, d in matcher.get_opcodes()
-        if tag != "equal"
+        difference
+        for line in sorted(left_answers.keys() | right_answers.keys())
+        for difference in _differing_runs(left_answers.get(line, []), right_answers.get(line, []))
     ]
+
+
+def _differing_runs(left: list[str], right: list[str]) -> list[Difference]:
+    matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
+    return [
+        Difference(tuple(left[a:b]), tuple(right[c:d])) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"
+    ]
+
+
+def _answers(transcript: str, script: str) -> dict[int, list[str]]:
+    """What was printed after the echo of each line of the script, by that line's number.
+
+    Lines that are data of a COPY are not echoed, so an echo may be some lines ahead; to be taken for one there, it must
+    look like a statement's end.
+    """
+    echoes = script.split("\n")
+    answers: dict[int, list[str]] = {}
+    expected = 0
+    for line in transcript.split("\n"):
+        ahead = ECHO_LOOKAHEAD_LINES if line.endswith(";") else 1
+        found = next((n for n in range(expected, min(expected + ahead, len(echoes))) if echoes[n] == line), None)
+        if found is None:
+            answers.setdefault(expected, []).append(line)
+        else:
+            expected = found + 1
+    return answers
 
 
 def parse_permitted(text: str) -> Counter[Difference]:
@@ -74,9 +105,9 @@ def parse_permitted(text: str) -> Counter[Difference]:
     return permitted
 
 
-def judge(left: str, right: str, permitted: Counter[Difference]) -> str:
+def judge(left: str, right: str, permitted: Counter[Difference], script: str = "") -> str:
     """Empty if the transcripts differ exactly as permitted, else a report of what is wrong."""
-    found = Counter(differences_between(left, right))
+    found = Counter(differences_between(left, right, script))
     report = []
     for difference, times in (found - permitted).items():
         report.append(f"not permitted (x{times}):\n{difference}")

@@ -102,13 +102,13 @@ def sessions_of(script: str) -> list[str]:
 
 def clean_up(instance: Server) -> None:
     """Drops whatever scripts have left behind."""
-    instance.psql("set client_min_messages = error;" + CLEAN_UP)
+    instance.psql("set client_min_messages = error;" + CLEAN_UP, "-v", "ON_ERROR_STOP=1")
 
 
 def run_script(script: str, instances: Sequence[Server]) -> str:
     """Runs each session on the next instance in turn; returns the whole normalised transcript."""
     clean_up(instances[0])
-    instances[0].psql("create schema same;")
+    instances[0].psql("create schema same;", "-v", "ON_ERROR_STOP=1")
     outputs = [instances[number % len(instances)].psql(text, "-a") for number, text in enumerate(sessions_of(script))]
     return normalised("\n-- @next session\n".join(outputs))
 

@@ -54,3 +54,11 @@ def test_a_difference_must_occur_as_often_as_listed() -> None:
 def test_a_malformed_list_is_refused(text: str) -> None:
     with pytest.raises(MalformedListError):
         parse_permitted(text)
+
+
+def test_statements_are_compared_one_by_one() -> None:
+    """The second statement's answer is the first one's on the other side: still two differences."""
+    script = "select a;\nselect b;\ncopy t from stdin;\n1\n2\n\\.\nselect c;\n"
+    left = "select a;\nx\nselect b;\ncopy t from stdin;\nselect c;\nz\n"
+    right = "select a;\nselect b;\nx\ncopy t from stdin;\nselect c;\nz\n"
+    assert differences_between(left, right, script) == [Difference(("x",), ()), Difference((), ("x",))]

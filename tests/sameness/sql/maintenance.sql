@@ -5,7 +5,7 @@ create index t_a on t (a);
 analyze t;
 select reltuples from pg_class where oid = 't'::regclass;
 select attname, n_distinct, null_frac, most_common_freqs is not null from pg_stats where schemaname = 'same' and tablename = 't' order by attname;
-analyze t (a); analyze verbose missing; analyze;
+analyze t (a); analyze verbose missing; set client_min_messages = error; analyze; reset client_min_messages;
 vacuum t; vacuum analyze t; vacuum (verbose false, index_cleanup on) t;
 reindex index t_a; reindex table t;
 select count(*) from t where a = 3;

@@ -38,8 +38,5 @@ insert into p values (1, 1), (7, 7);
 begin; select tableoid::regclass, * from p where v > 0 order by id for update; update p set v = v + 1; select * from p order by id for share; commit;
 begin read only; select * from t where id = 1 for update; rollback;
 begin; savepoint s; select id from t where id = 5 for update; rollback to s; update t set w = 'after' where id = 5; commit;
-lock table t in share mode;
-begin; lock table t in access exclusive mode; update t set w = 'table lock' where id = 6; commit;
 begin; lock table t, p in row exclusive mode nowait; commit;
-select pg_advisory_lock(1), pg_advisory_unlock(1), pg_try_advisory_lock(2), pg_advisory_unlock(3);
 select w from t order by id;

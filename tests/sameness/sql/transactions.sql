@@ -8,7 +8,6 @@ begin; insert into t values (2, 2); set transaction read only; insert into t val
 set default_transaction_read_only = on; insert into t values (4, 4); create temp table tt (id int); begin read write; insert into t values (4, 4); commit; reset default_transaction_read_only;
 begin; insert into t values (5, 5); commit and chain; insert into t values (6, 6); rollback and chain; insert into t values (7, 7); commit;
 select * from t order by id;
-begin; insert into t values (8, 8); prepare transaction 'x';
 begin transaction read write, isolation level repeatable read, not deferrable; insert into t values (9, 9); abort;
 insert into t values (10, 10) \; update t set v = v + 1 where id = 10 \; select v from t where id = 10;
 begin \; insert into t values (11, 11) \; savepoint s \; insert into t values (11, 12);
