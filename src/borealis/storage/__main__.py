@@ -27,7 +27,7 @@ def main() -> int:
         signal.set_wakeup_fd(server.wake_descriptor, warn_on_full_buffer=False)
         server.run(lambda: print("ready", flush=True))
         server.close()
-    except BorealisError as error:
+    except (BorealisError, OSError) as error:
         logging.critical("%s", error)
         return 1
     return 0

@@ -134,12 +134,20 @@ class LmdbMap:
             self._promised_bytes = 0
             self._depth = 0
             self._free_list_bytes = 0
-            self._reserve(len(Table), 0)
             for table in Table:
-                self.tables[table] = self._environment.open_db(table.value)
+                self.tables[table] = self._open_table(table)
+            self._look()
         except lmdb.Error as error:
             self._environment.close()
             raise _translate(error) from error
+
+    def _open_table(self, table: Table) -> Any:
+        """Opening takes no room, so that a map on a full disk can be opened; making does."""
+        try:
+            return self._environment.open_db(table.value, create=False)
+        except lmdb.NotFoundError:
+            self._reserve(1, 0)
+            return self._environment.open_db(table.value)
 
     def begin(self, is_write: bool) -> Any:
         try:
@@ -206,7 +214,7 @@ class LmdbMap:
     def _look(self) -> int:
         used = self.used_bytes()
         self._free_list_bytes = used // _USED_BYTES_PER_FREE_LIST_BYTE
-        if self.tables:
+        if Table.VERSIONS in self.tables:
             with self._environment.begin(db=self.tables[Table.VERSIONS]) as transaction:
                 self._depth = transaction.stat(self.tables[Table.VERSIONS])["depth"]
         return used

@@ -78,9 +78,10 @@ class OpenedMap:
         if judge(state, inode, boot) is Verdict.KEEP:
             assert state is not None
             assert inode is not None
-            # It stops being clean before LMDB may write to it.
+            # It stops being clean before LMDB may write to it. What is so already needs no room on a full disk.
             self._state = replace(state, boot=boot, inode=inode, is_clean=False)
-            write_state(layout.storage, self._state)
+            if self._state != state:
+                write_state(layout.storage, self._state)
             self.map = LmdbMap(layout.map, settings)
             return
         if inode is not None:

@@ -123,9 +123,9 @@ class JournalPeer:
             except OSError:
                 self._forget(connection)
 
-    def send_raw(self, frame_type: int, payload: bytes) -> None:
-        assert self._connection is not None
-        self._connection.sendall(encode_frame(frame_type, 0, payload))
+    def send_new_aside(self) -> None:
+        """The same for a follower that may stop to read."""
+        threading.Thread(target=self.send_new, daemon=True).start()
 
     def disconnect(self) -> None:
         with self._changed:
