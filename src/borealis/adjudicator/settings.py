@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from borealis.adjudicator.adjudicator import AdjudicatorLimits
 from borealis.adjudicator.admission import AdmissionLimits
+from borealis.adjudicator.outcomes import OutcomeLimits
 from borealis.adjudicator.service import ServiceLimits
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
 
@@ -48,6 +49,13 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         "--transaction-age-max", type=_positive, default=300, metavar="SECONDS", help="oldest transaction (default 300)"
     )
     parser.add_argument(
+        "--outcome-age-max",
+        type=_positive,
+        default=OutcomeLimits().age_ns_max // NANOSECONDS_PER_SECOND,
+        metavar="SECONDS",
+        help="how long the outcome of a commit can be asked for (default %(default)s)",
+    )
+    parser.add_argument(
         "--lag-mib-max",
         type=_positive,
         default=AdmissionLimits().lag_bytes_max // _MEBIBYTE,
@@ -63,7 +71,10 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     chosen = parser.parse_args(arguments)
     if chosen.transaction_mib_max > 2048:
         parser.error("--transaction-mib-max: a transaction record cannot be larger than 2048 MiB")
-    adjudicator = AdjudicatorLimits(transaction_age_ns_max=chosen.transaction_age_max * NANOSECONDS_PER_SECOND)
+    adjudicator = AdjudicatorLimits(
+        outcomes=OutcomeLimits(age_ns_max=chosen.outcome_age_max * NANOSECONDS_PER_SECOND),
+        transaction_age_ns_max=chosen.transaction_age_max * NANOSECONDS_PER_SECOND,
+    )
     return Settings(
         data=chosen.data,
         run=chosen.run,
