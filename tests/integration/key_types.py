@@ -142,7 +142,16 @@ zones = st.one_of(st.sampled_from([0, 3600, -3600]), st.integers(-57599, 57599))
     lambda s: f"{'-' if s < 0 else '+'}{abs(s) // 3600:02}:{abs(s) // 60 % 60:02}:{abs(s) % 60:02}"
 )
 timestamps = st.datetimes().map(str)
-DATE_EDGES = ["infinity", "-infinity", "4713-01-01 BC", "0001-12-31 BC", "0001-01-01", "1999-12-31", "2000-01-01"]
+DATE_EDGES = [
+    "infinity",
+    "-infinity",
+    "4714-11-24 BC",
+    "4713-01-01 BC",
+    "0001-12-31 BC",
+    "0001-01-01",
+    "1999-12-31",
+    "2000-01-01",
+]
 TIMESTAMP_EDGES = [
     *DATE_EDGES,
     "294276-12-31 23:59:59.999999",
@@ -317,7 +326,7 @@ KEY_TYPES = [
     KeyType("time", times, ["00:00", "24:00", "23:59:59.999999"]),
     KeyType("timetz", st.tuples(times, zones).map("".join), TIMETZ_EDGES),
     KeyType("timestamp", timestamps, TIMESTAMP_EDGES),
-    KeyType("timestamptz", timestamps, TIMESTAMP_EDGES),
+    KeyType("timestamptz", timestamps, [*TIMESTAMP_EDGES, "4714-11-24 00:00+00 BC", "294276-12-31 23:59:59.999999+00"]),
     KeyType("interval", intervals, INTERVAL_EDGES),
     KeyType("uuid", uuids, ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]),
     KeyType("macaddr", macaddrs, ["000000000000", "7fffffffffff", "800000000000", "ffffffffffff"]),

@@ -55,6 +55,7 @@ def library_server() -> Iterator[Path]:
         "listen_addresses": "",
         "unix_socket_directories": folder,
         "fsync": "off",
+        "timezone": "UTC",
         "shared_preload_libraries": "borealis",
         "dynamic_library_path": f"$libdir:{library_directory()}",
     }

@@ -35,43 +35,48 @@ KEYS_WITH_IT = {
     "direct": ("{}", "column_value"),
     "domain_array": ("domain_array_domain[]", "column_value"),
     "nested": ("nested_pair", "column_value"),
+    "multirange": ("{}_multirange", "column_value"),
     "expression": ("integer", "(ARRAY['first'::{}])"),
 }
 
 
 @pytest.mark.parametrize("kind", KEYS_WITH_IT)
-@pytest.mark.parametrize("place", ["AFTER 'first'", "BEFORE 'last'"])
+@pytest.mark.parametrize("place", ["AFTER 'first'", "BEFORE 'last'", "AFTER 'newest'"])
 def test_adding_enum_labels_is_refused_just_when_keys_would_be_renumbered(
     connection: Connection, kind: str, place: str
 ) -> None:
-    name = f"{kind}_{place[:5].strip().lower()}"
+    name = "labelled"
     column_type, key = (text.format(name) for text in KEYS_WITH_IT[kind])
     connection.execute(f"""
         CREATE TYPE {name} AS ENUM ('first', 'last');
+        CREATE TYPE {name}_range AS RANGE (subtype = {name}, multirange_type_name = {name}_multirange);
         CREATE DOMAIN domain_array_domain AS {name};
         CREATE TYPE nested_pair AS (number integer, labels {name}[]);
         CREATE TABLE keyed (column_value {column_type});
         CREATE INDEX keyed_index ON keyed ({key});
     """)
+    newest = "first"
     for number in range(LABELS_MAX):
-        statement = f"ALTER TYPE {name} ADD VALUE 'label {number}' {place}"
+        statement = f"ALTER TYPE {name} ADD VALUE 'label {number}' {place.replace('newest', newest)}"
         before = sort_orders(connection, name)
         if is_refused(connection, statement):
             break
         connection.execute(statement)
+        newest = f"label {number}"
         assert before.items() <= sort_orders(connection, name).items(), f"{statement} renumbered stored labels"
     else:
         pytest.fail("PostgreSQL never had to renumber")
 
     # Elsewhere, for a label that is there already, and without keys of the type there is no reason to refuse.
     assert not is_refused(connection, f"ALTER TYPE {name} ADD VALUE 'at the end'")
-    assert not is_refused(connection, f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS 'label 0' {place}")
+    assert not is_refused(connection, f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS 'label 0' AFTER 'first'")
     assert not is_refused(connection, f"ALTER TYPE {name} RENAME VALUE 'first' TO 'begin'")
     connection.execute("DROP INDEX keyed_index")
     assert not is_refused(connection, statement)
     connection.execute(statement)
     assert not before.items() <= sort_orders(connection, name).items(), "the refusal came too early"
-    connection.execute(f"DROP TABLE keyed; DROP TYPE nested_pair; DROP DOMAIN domain_array_domain; DROP TYPE {name}")
+    connection.execute("DROP TABLE keyed; DROP TYPE nested_pair; DROP DOMAIN domain_array_domain")
+    connection.execute(f"DROP TYPE {name}_range; DROP TYPE {name}")
 
 
 @pytest.mark.parametrize("key", ["value", "(ARRAY[value])", "(int4range(1, 2)), (ROW(value)::shrinking_outer)"])
