@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -276,11 +277,11 @@ def test_client_that_leaves_during_commit(own_cluster: Cluster, wire: CommitProx
 def test_failure_after_the_decision(own_cluster: Cluster, kind: str, log_level: str) -> None:
     """Not an ERROR, which would say "rolled back": the session ends and says that the transaction was committed."""
     key = next(KEYS)
-    connection = own_cluster.connect_superuser(autocommit=False)
-    connection.execute(f"SET log_min_messages = {log_level}")  # type: ignore[arg-type]
-    connection.execute("INSERT INTO items VALUES (%s)", [key])
-    connection.execute("SELECT fail_after_decision(%s)", [kind])
-    diagnostics = commit_error(connection).diag
+    with closing(own_cluster.connect_superuser(autocommit=False)) as connection:
+        connection.execute(f"SET log_min_messages = {log_level}")  # type: ignore[arg-type]
+        connection.execute("INSERT INTO items VALUES (%s)", [key])
+        connection.execute("SELECT fail_after_decision(%s)", [kind])
+        diagnostics = commit_error(connection).diag
     assert (diagnostics.severity, diagnostics.sqlstate) == ("FATAL", "08007")
     assert "was committed" in (diagnostics.message_primary or "")
     assert (diagnostics.message_detail or "").startswith("The failure was: ")
@@ -295,8 +296,7 @@ def test_failure_after_the_decision_in_a_procedure(own_cluster: Cluster) -> None
             "CREATE OR REPLACE PROCEDURE commit_and_fail(key bigint) LANGUAGE plpgsql AS $$ BEGIN"
             " INSERT INTO items VALUES (key); PERFORM fail_after_decision('error'); COMMIT; END $$"
         )
-    connection = own_cluster.connect_superuser()
-    with pytest.raises(psycopg.Error) as caught:
+    with closing(own_cluster.connect_superuser()) as connection, pytest.raises(psycopg.Error) as caught:
         connection.execute("CALL commit_and_fail(%s)", [key])
     assert caught.value.sqlstate == "08007"
     assert is_stored(own_cluster, key)

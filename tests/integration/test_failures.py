@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -186,13 +187,13 @@ def test_reads_go_on_while_the_transaction_service_stands_still(one_instance: Cl
 @pytest.mark.usefixtures("short_timeout")
 def test_transaction_service_stands_still_for_too_long(one_instance: Cluster) -> None:
     """It may have taken the record: nobody knows."""
-    connection = one_instance.connect(autocommit=False)
-    insert(connection, 1)
-    connection.commit()
-    insert(connection, 2)
-    with Stopped(one_instance, "transactions"):
-        assert commit_error(connection).sqlstate == "08007"
-        assert connection.broken
+    with closing(one_instance.connect(autocommit=False)) as connection:
+        insert(connection, 1)
+        connection.commit()
+        insert(connection, 2)
+        with Stopped(one_instance, "transactions"):
+            assert commit_error(connection).sqlstate == "08007"
+            assert connection.broken
     assert keys(one_instance) in ([1], [1, 2])
 
 
@@ -236,10 +237,10 @@ def test_reader_gives_up_on_storage(one_instance: Cluster) -> None:
 
 
 def test_client_leaves_before_commit(one_instance: Cluster) -> None:
-    connection = one_instance.connect(autocommit=False)
-    insert(connection, 1)
-    backend = connection.info.backend_pid
-    connection.pgconn.finish()
+    with closing(one_instance.connect(autocommit=False)) as connection:
+        insert(connection, 1)
+        backend = connection.info.backend_pid
+        connection.pgconn.finish()
     wait_until_backend_is_gone(one_instance, backend)
     assert keys(one_instance) == []
 
@@ -250,13 +251,12 @@ def test_backend_killed_in_mid_transaction(start_cluster: StartCluster) -> None:
     cluster.expect_log("was terminated by signal 9")
     with cluster.connect() as connection:
         connection.execute("CREATE TABLE items (key bigint PRIMARY KEY, filler text)")
-    victim = cluster.connect(1, autocommit=False)
-    insert(victim, 1)
     slots = ReaderSlots(open_layout(cluster.data).run)
-    backend = victim.info.backend_pid
-    assert backend in {slot.process_id for slot in slots.occupied()}
-    with cluster.connect(2, autocommit=False) as bystander:
+    with closing(cluster.connect(1, autocommit=False)) as victim, cluster.connect(2, autocommit=False) as bystander:
+        insert(victim, 1)
         insert(bystander, 2)
+        backend = victim.info.backend_pid
+        assert backend in {slot.process_id for slot in slots.occupied()}
         os.kill(backend, signal.SIGKILL)
         wait_until(lambda: backend not in {slot.process_id for slot in slots.occupied()}, "the slot is free")
         wait_until(lambda: can_connect(cluster, 1), "the instance is back")
