@@ -38,6 +38,9 @@ class _Inode:
         self.dirty.clear()
 
     def lose_power(self, random: Random) -> None:
+        # A new length is lost with everything behind the old one, or kept.
+        if random.random() < 0.5:
+            del self.cached[len(self.durable) :]
         survivors = [sector for sector in sorted(self.dirty) if random.random() < 0.5]
         self._make_durable(survivors)
         self.cached = bytearray(self.durable)
@@ -49,7 +52,8 @@ class _Inode:
             self.durable.extend(bytes(grown))
         for sector in sectors:
             start = sector * SECTOR_BYTES
-            self.durable[start : start + SECTOR_BYTES] = self.cached[start : start + SECTOR_BYTES]
+            if start < len(self.cached):
+                self.durable[start : start + SECTOR_BYTES] = self.cached[start : start + SECTOR_BYTES]
 
 
 Names = dict[Path, _Inode]
