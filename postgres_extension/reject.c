@@ -34,16 +34,18 @@
 #include "reject.h"
 
 #define ONE_DATABASE_HINT "A cluster has one database. Make another cluster, or use schemas."
+#define SHARED_STORAGE_HINT "All tables of a cluster share its storage."
+#define NO_NOTIFY_HINT "Sessions are spread over instances. Poll a table instead."
 #define NO_CONCURRENTLY_HINT "Leave CONCURRENTLY out: sessions never wait for each other's rows here."
 
 static object_access_hook_type previous_object_access = NULL;
 
 static void pg_attribute_noreturn()
-refuse(const char *what, const char *hint)
+refuse(const char *message, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s is not supported", what),
+			 errmsg("%s", message),
 			 errhint("%s", hint)));
 }
 
@@ -91,7 +93,7 @@ reject_transaction(TransactionStmt *statement)
 		case TRANS_STMT_PREPARE:
 		case TRANS_STMT_COMMIT_PREPARED:
 		case TRANS_STMT_ROLLBACK_PREPARED:
-			refuse("PREPARE TRANSACTION", "Commit with COMMIT.");
+			refuse("PREPARE TRANSACTION is not supported", "Commit with COMMIT.");
 		default:
 			break;
 	}
@@ -107,7 +109,7 @@ reject_lock(LockStmt *statement)
 	foreach(cell, statement->relations)
 	{
 		if (!is_temporary_relation(lfirst(cell)))
-			refuse("LOCK TABLE in a mode stronger than ROW EXCLUSIVE",
+			refuse("LOCK TABLE in a mode stronger than ROW EXCLUSIVE is not supported",
 				   "Conflicts are found at COMMIT: retry transactions that fail with SQLSTATE 40001, "
 				   "and lock rows with SELECT FOR UPDATE.");
 	}
@@ -125,12 +127,12 @@ reject_alter_table(AlterTableStmt *statement)
 		switch (command->subtype)
 		{
 			case AT_SetAccessMethod:
-				refuse("ALTER TABLE SET ACCESS METHOD", "All tables of a cluster share its storage.");
+				refuse("ALTER TABLE SET ACCESS METHOD is not supported", SHARED_STORAGE_HINT);
 			case AT_SetTableSpace:
-				refuse("ALTER TABLE SET TABLESPACE", "All tables of a cluster share its storage.");
+				refuse("ALTER TABLE SET TABLESPACE is not supported", SHARED_STORAGE_HINT);
 			case AT_DetachPartition:
 				if (((PartitionCmd *) command->def)->concurrent)
-					refuse("DETACH PARTITION CONCURRENTLY", NO_CONCURRENTLY_HINT);
+					refuse("DETACH PARTITION CONCURRENTLY is not supported", NO_CONCURRENTLY_HINT);
 				break;
 			default:
 				break;
@@ -142,15 +144,15 @@ static void
 reject_reindex(ReindexStmt *statement)
 {
 	if (has_option(statement->params, "concurrently"))
-		refuse("REINDEX CONCURRENTLY", NO_CONCURRENTLY_HINT);
+		refuse("REINDEX CONCURRENTLY is not supported", NO_CONCURRENTLY_HINT);
 	if (statement->kind == REINDEX_OBJECT_SYSTEM)
-		refuse("REINDEX SYSTEM", "System catalogs are disposable: a new instance gets new ones.");
+		refuse("REINDEX SYSTEM is not supported", "System catalogs are disposable: a new instance gets new ones.");
 	if (statement->relation != NULL)
 	{
 		Oid			relation = RangeVarGetRelid(statement->relation, NoLock, true);
 
 		if (OidIsValid(relation) && relation < FirstNormalObjectId)
-			refuse("REINDEX of a system catalog",
+			refuse("REINDEX of a system catalog is not supported",
 				   "System catalogs are disposable: a new instance gets new ones.");
 	}
 }
@@ -159,7 +161,7 @@ static void
 reject_set(VariableSetStmt *statement)
 {
 	if (statement->kind == VAR_SET_MULTI && strcmp(statement->name, "TRANSACTION SNAPSHOT") == 0)
-		refuse("SET TRANSACTION SNAPSHOT",
+		refuse("SET TRANSACTION SNAPSHOT is not supported",
 			   "Snapshots cannot be shared between sessions. For a dump, use one job.");
 }
 
@@ -186,41 +188,47 @@ reject_utility(Node *statement)
 		case T_IndexStmt:
 			if (((IndexStmt *) statement)->concurrent &&
 				!is_temporary_relation(((IndexStmt *) statement)->relation))
-				refuse("CREATE INDEX CONCURRENTLY", NO_CONCURRENTLY_HINT);
+				refuse("CREATE INDEX CONCURRENTLY is not supported", NO_CONCURRENTLY_HINT);
 			break;
 		case T_DropStmt:
 			if (((DropStmt *) statement)->concurrent)
-				refuse("DROP INDEX CONCURRENTLY", NO_CONCURRENTLY_HINT);
+				refuse("DROP INDEX CONCURRENTLY is not supported", NO_CONCURRENTLY_HINT);
 			break;
 		case T_RefreshMatViewStmt:
 			if (((RefreshMatViewStmt *) statement)->concurrent)
-				refuse("REFRESH MATERIALIZED VIEW CONCURRENTLY", NO_CONCURRENTLY_HINT);
+				refuse("REFRESH MATERIALIZED VIEW CONCURRENTLY is not supported", NO_CONCURRENTLY_HINT);
 			break;
 		case T_VacuumStmt:
 			if (has_option(((VacuumStmt *) statement)->options, "full"))
-				refuse("VACUUM FULL", "Old versions are collected automatically.");
+				refuse("VACUUM FULL is not supported", "Old versions are collected automatically.");
 			break;
 		case T_ClusterStmt:
-			refuse("CLUSTER", "Tables are always stored in primary key order.");
+			if (((ClusterStmt *) statement)->relation == NULL ||
+				!is_temporary_relation(((ClusterStmt *) statement)->relation))
+				refuse("CLUSTER is not supported", "Tables are always stored in primary key order.");
+			break;
 		case T_ListenStmt:
+			refuse("LISTEN is not supported", NO_NOTIFY_HINT);
 		case T_NotifyStmt:
-			refuse("LISTEN and NOTIFY", "Sessions are spread over instances. Poll a table instead.");
+			refuse("NOTIFY is not supported", NO_NOTIFY_HINT);
 		case T_AlterSystemStmt:
-			refuse("ALTER SYSTEM", "Use ALTER ROLE SET or ALTER DATABASE SET.");
+			refuse("ALTER SYSTEM is not supported", "Use ALTER ROLE SET or ALTER DATABASE SET.");
 		case T_CreatedbStmt:
+			refuse("CREATE DATABASE is not supported", ONE_DATABASE_HINT);
 		case T_DropdbStmt:
-			refuse("CREATE DATABASE and DROP DATABASE", ONE_DATABASE_HINT);
+			refuse("DROP DATABASE is not supported", ONE_DATABASE_HINT);
 		case T_CreateTableSpaceStmt:
 		case T_DropTableSpaceStmt:
 		case T_AlterTableSpaceOptionsStmt:
 		case T_AlterTableMoveAllStmt:
-			refuse("Use of tablespaces", "All tables of a cluster share its storage.");
+			refuse("tablespaces are not supported", SHARED_STORAGE_HINT);
 		case T_CreateAmStmt:
-			refuse("CREATE ACCESS METHOD", "All tables of a cluster share its storage.");
+			refuse("CREATE ACCESS METHOD is not supported", SHARED_STORAGE_HINT);
 		case T_CreateSubscriptionStmt:
 		case T_AlterSubscriptionStmt:
 		case T_DropSubscriptionStmt:
-			refuse("Logical replication", "Instances have no write-ahead log to replicate from or to.");
+			refuse("logical replication is not supported",
+				   "Instances have no write-ahead log to replicate from or to.");
 		default:
 			break;
 	}
@@ -234,7 +242,12 @@ has_table_sample(Node *node, void *unused)
 	if (node == NULL)
 		return false;
 	if (IsA(node, RangeTblEntry))
-		return ((RangeTblEntry *) node)->tablesample != NULL;
+	{
+		RangeTblEntry *entry = (RangeTblEntry *) node;
+
+		return entry->tablesample != NULL && entry->relid >= FirstNormalObjectId &&
+			get_rel_persistence(entry->relid) != RELPERSISTENCE_TEMP;
+	}
 	if (IsA(node, Query))
 		return query_tree_walker((Query *) node, has_table_sample, NULL, QTW_EXAMINE_RTES_BEFORE);
 	return expression_tree_walker(node, has_table_sample, NULL);
@@ -244,7 +257,7 @@ void
 reject_query(Query *query)
 {
 	if (has_table_sample((Node *) query, NULL))
-		refuse("TABLESAMPLE", "Use a condition such as random() < 0.01.");
+		refuse("TABLESAMPLE is not supported", "Use a condition such as random() < 0.01.");
 }
 
 /* ---- functions ---- */
@@ -252,26 +265,26 @@ reject_query(Query *query)
 static Datum
 refuse_large_objects(PG_FUNCTION_ARGS)
 {
-	refuse("Use of large objects", "Store large values in bytea columns.");
+	refuse("large objects are not supported", "Store large values in bytea columns.");
 }
 
 static Datum
 refuse_notify(PG_FUNCTION_ARGS)
 {
-	refuse("pg_notify", "Sessions are spread over instances. Poll a table instead.");
+	refuse("pg_notify is not supported", NO_NOTIFY_HINT);
 }
 
 static Datum
 refuse_snapshot_export(PG_FUNCTION_ARGS)
 {
-	refuse("pg_export_snapshot",
+	refuse("pg_export_snapshot is not supported",
 		   "Snapshots cannot be shared between sessions. For a dump, use one job.");
 }
 
 static Datum
 refuse_advisory_locks(PG_FUNCTION_ARGS)
 {
-	refuse("Use of advisory locks",
+	refuse("advisory locks are not supported",
 		   "They would hold on one instance only. Lock a row with SELECT FOR UPDATE: "
 		   "of two transactions that lock it, one fails at COMMIT with SQLSTATE 40001.");
 }
@@ -394,7 +407,7 @@ reject_index(Oid index_id, Oid access_method)
 
 	table_close(catalog, AccessShareLock);
 	if (is_exclusion)
-		refuse("An exclusion constraint", "Use a unique constraint, or a temporary table.");
+		refuse("exclusion constraints are not supported", "Use a unique constraint, or a temporary table.");
 	if (access_method != BTREE_AM_OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -415,9 +428,11 @@ reject_relation(Form_pg_class relation)
 	else if (RELKIND_HAS_TABLE_AM(relation->relkind) && relation->relkind != RELKIND_TOASTVALUE)
 	{
 		if (is_temporary && relation->relam != HEAP_TABLE_AM_OID)
-			refuse("An access method for temporary tables", "Leave USING out: temporary tables are local.");
+			refuse("access methods of temporary tables are not supported",
+				   "Leave USING out: temporary tables are local.");
 		if (!is_temporary && relation->relam == HEAP_TABLE_AM_OID)
-			refuse("Access method \"heap\"", "Leave USING out: all tables of a cluster share its storage.");
+			refuse("access method \"heap\" is not supported for permanent tables",
+				   "Leave USING out: all tables of a cluster share its storage.");
 	}
 }
 
