@@ -52,20 +52,4 @@ extern void ddl_log_committed(uint64 catalog_version);
 
 extern void ddl_log_reset(void);	/* end of transaction */
 
-/* The rows know which subtransaction made them: nothing to do. */
-static inline void
-ddl_log_subtransaction_start(SubTransactionId id)
-{
-}
-
-static inline void
-ddl_log_subtransaction_commit(SubTransactionId id, SubTransactionId parent)
-{
-}
-
-static inline void
-ddl_log_subtransaction_abort(SubTransactionId id)
-{
-}
-
 #endif							/* BOREALIS_DDL_LOG_H */

@@ -158,17 +158,19 @@ ship(void)
 	WriteSetCounts counts;
 	CommitResult result;
 	bool		has_ddl = !ddl_log_is_empty();
+	uint64		follows = 0;
 	uint32		flags = 0;
 
 	/* a write without a read: it still has a place in time */
 	(void) transaction_read_timestamp();
 	initStringInfo(&catalog_entry);
+	/* also for tables that were both created and dropped here: no DDL remains */
+	note_dropped_relfilenodes();
 	if (has_ddl)
 	{
-		note_dropped_relfilenodes();
 		if (ddl_log_is_statistics_only())
 			flags |= RECORD_FLAG_STATISTICS;
-		ddl_log_prepare_commit(&catalog_entry);
+		follows = ddl_log_prepare_commit(&catalog_entry);
 	}
 
 	initStringInfo(&record);
@@ -180,7 +182,7 @@ ship(void)
 	commit_client_new_transaction_id((uint8 *) record.data);
 	store_u64(record.data, 16, current.read_timestamp);
 	store_u64(record.data, 24, current.schema_version);
-	store_u64(record.data, 32, has_ddl ? current.catalog_version : 0);
+	store_u64(record.data, 32, follows);
 	store_u32(record.data, 40, counts.writes);
 	store_u32(record.data, 44, counts.locks);
 	store_u32(record.data, 48, catalog_entry.len);
@@ -256,15 +258,12 @@ subtransaction_callback(SubXactEvent event, SubTransactionId id, SubTransactionI
 	{
 		case SUBXACT_EVENT_START_SUB:
 			write_set_subtransaction_start(id);
-			ddl_log_subtransaction_start(id);
 			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
 			write_set_subtransaction_commit(id, parent);
-			ddl_log_subtransaction_commit(id, parent);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			write_set_subtransaction_abort(id);
-			ddl_log_subtransaction_abort(id);
 			break;
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:
 			break;

@@ -98,9 +98,12 @@ def test_copy_draws_from_the_cluster(connect: Connect, column: str) -> None:
 def test_copy_that_fails_leaves_the_identity_column_alone(connect: Connect) -> None:
     connection = connect()
     connection.execute("CREATE TABLE items (id int GENERATED ALWAYS AS IDENTITY, number int)")
-    with pytest.raises(errors.InvalidTextRepresentation), connection.cursor() as cursor:
-        with cursor.copy("COPY items (number) FROM STDIN") as copy:
-            copy.write("1\nx\n")
+    with (
+        pytest.raises(errors.InvalidTextRepresentation),
+        connection.cursor() as cursor,
+        cursor.copy("COPY items (number) FROM STDIN") as copy,
+    ):
+        copy.write("1\nx\n")
     with pytest.raises(errors.GeneratedAlways):
         connection.execute("INSERT INTO items (id, number) VALUES (1, 1)")
     connection.execute("INSERT INTO items (number) VALUES (1)")
@@ -133,7 +136,7 @@ def test_identity_needs_no_privilege_on_the_sequence(connect: Connect) -> None:
         admin.execute("DROP ROLE writer")
 
 
-def test_concurrent_sessions_never_get_the_same_value(connect: Connect, cluster: Cluster) -> None:
+def test_concurrent_sessions_never_get_the_same_value(connect: Connect) -> None:
     connect().execute("CREATE SEQUENCE numbers")
     drawn: list[list[object]] = []
 
