@@ -18,6 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 ECHO_LOOKAHEAD_LINES = 50
+REPORTED_LINES_MAX = 40
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,9 @@ class Difference:
     right: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n".join([*(f"-{line}" for line in self.left), *(f"+{line}" for line in self.right)])
+        lines = [*(f"-{line}" for line in self.left), *(f"+{line}" for line in self.right)]
+        left_out = len(lines) - REPORTED_LINES_MAX
+        return "\n".join(lines[:REPORTED_LINES_MAX] + ([f"… {left_out} lines more"] if left_out > 0 else []))
 
 
 class MalformedListError(Exception):

@@ -91,3 +91,7 @@ reindex table deep;
 select count(*) from deep where v > 0;
 drop index deep_v_idx;
 select count(*) from deep where v > 100000;
+set max_parallel_workers_per_gather = 4; set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0; set min_parallel_index_scan_size = 0; set max_parallel_workers = 8;
+select count(*), sum(v) from deep;
+select count(*) from t a join t b on a.a = b.b;
+begin; insert into t values (5000, 1, 1, 'own', 1); select count(*), max(id) from t; rollback;

@@ -35,3 +35,8 @@ select obj_description('t'::regclass), col_description('t'::regclass, 2);
 analyze t;
 -- @next session
 select reltuples from pg_class where oid = 't'::regclass;
+create table hidden (a int, b text);
+insert into hidden select g % 100, (g % 50)::text from generate_series(1, 5000) g;
+analyze hidden;
+select reltuples from pg_class where oid = 'hidden'::regclass;
+select attname, n_distinct, null_frac from pg_stats where schemaname = 'same' and tablename = 'hidden' order by attname;
