@@ -35,6 +35,12 @@ extern uint64 local_schema_version_begun(void);
 extern void ddl_check_pinned(void);
 
 /*
+ * A scan of a table begins.  If a DDL statement reads it to build or check
+ * something, the transaction conflicts with all others that commit rows of it.
+ */
+extern void ddl_note_scan(Relation table);
+
+/*
  * At PRE_COMMIT: has this transaction changed catalogs in a way that must be
  * shipped?  Only statistics: does not invalidate running transactions.
  */

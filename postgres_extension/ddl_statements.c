@@ -11,21 +11,27 @@
 #include "nodes/parsenodes.h"
 #include "optimizer/planner.h"
 #include "tcop/utility.h"
+#include "utils/rel.h"
 
 #include "catalog_changes.h"
 #include "catalog_state.h"
 #include "ddl_log.h"
 #include "ddl_statements.h"
 #include "dislodge.h"
+#include "layout.h"
 #include "object_ids.h"
 #include "reject.h"
 #include "sequence.h"
 #include "transaction.h"
+#include "write_set.h"
 
 /* Of temporary tables. */
 #define LOCAL_ACCESS_METHOD "heap"
 
 static ProcessUtility_hook_type previous_process_utility = NULL;
+/* Statements under way that is_validating() is true of. */
+static int	validating_depth = 0;
+
 static ExecutorStart_hook_type previous_executor_start = NULL;
 static planner_hook_type previous_planner = NULL;
 
@@ -57,6 +63,41 @@ is_ddl(Node *statement)
 	return GetCommandLogLevel(statement) == LOGSTMT_DDL;
 }
 
+/* Does the statement's outcome depend on all rows that it finds in existing tables? */
+static bool
+is_validating(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_AlterTableStmt:
+		case T_AlterDomainStmt:
+		case T_CreateStmt:		/* a partition: the default one must have none of its rows */
+		case T_IndexStmt:
+		case T_ReindexStmt:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * Rows that others commit between the scan and this transaction's commit would be
+ * missing in the new index, the rewritten table or the check of the constraint.
+ */
+void
+ddl_note_scan(Relation table)
+{
+	StringInfoData key;
+
+	if (likely(validating_depth == 0) || table->rd_createSubid != InvalidSubTransactionId ||
+		table->rd_newRelfilelocatorSubid != InvalidSubTransactionId)
+		return;
+	initStringInfo(&key);
+	key_append_prefix(&key, KEY_NAMESPACE_ROW, table->rd_locator.relNumber);
+	write_set_lock((uint8 *) key.data, key.len, KEY_LOCK_EXCLUSIVE);
+	pfree(key.data);
+}
+
 static void
 run_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 			ProcessUtilityContext context, ParamListInfo params,
@@ -81,6 +122,7 @@ is_end_of_transaction(Node *statement)
 typedef struct StatementScope
 {
 	bool		is_ddl;
+	bool		is_validating;
 	char	   *default_access_method;	/* to be put back, or NULL */
 	IdentityCopy *copy;
 } StatementScope;
@@ -101,6 +143,9 @@ enter_scope(StatementScope *scope, Node *statement)
 		sequence_refresh_for_utility(statement);
 		object_ids_enter();
 		scope->is_ddl = true;
+		scope->is_validating = is_validating(statement);
+		if (scope->is_validating)
+			validating_depth++;
 	}
 	if (IsA(statement, CopyStmt))
 		scope->copy = sequence_copy_begin((CopyStmt *) statement);
@@ -116,6 +161,8 @@ static void
 leave_scope(StatementScope *scope, bool is_successful, const QueryCompletion *completion)
 {
 	session_command_leave();
+	if (scope->is_validating)
+		validating_depth--;
 	if (scope->default_access_method != NULL)
 		default_table_access_method = scope->default_access_method;
 	if (scope->copy != NULL)
@@ -185,10 +232,7 @@ plan(Query *parse, const char *query_string, int cursorOptions, ParamListInfo bo
 {
 	cursorOptions &= ~CURSOR_OPT_PARALLEL_OK;
 	if (catalog_is_shared())
-	{
-		reject_query(parse);
 		sequence_replace_identity(parse);
-	}
 	if (previous_planner)
 		return previous_planner(parse, query_string, cursorOptions, boundParams);
 	return standard_planner(parse, query_string, cursorOptions, boundParams);

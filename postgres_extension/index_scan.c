@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "ddl_log.h"
 #include "index_am.h"
 #include "index_range.h"
 #include "layout.h"
@@ -57,6 +58,7 @@ borealis_index_begin(Relation index, int nkeys, int norderbys)
 
 	so->index = index;
 	so->table = RelationIdGetRelation(index->rd_index->indrelid);
+	ddl_note_scan(so->table);
 	layout = index_layout(index);
 	so->holds_rows = layout->holds_rows;
 	memcpy(so->attnums, index->rd_index->indkey.values,

@@ -20,7 +20,6 @@
 #include "catalog/pg_index.h"
 #include "commands/defrem.h"
 #include "fmgr.h"
-#include "nodes/nodeFuncs.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
@@ -232,32 +231,6 @@ reject_utility(Node *statement)
 		default:
 			break;
 	}
-}
-
-/* ---- queries ---- */
-
-static bool
-has_table_sample(Node *node, void *unused)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, RangeTblEntry))
-	{
-		RangeTblEntry *entry = (RangeTblEntry *) node;
-
-		return entry->tablesample != NULL && entry->relid >= FirstNormalObjectId &&
-			get_rel_persistence(entry->relid) != RELPERSISTENCE_TEMP;
-	}
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, has_table_sample, NULL, QTW_EXAMINE_RTES_BEFORE);
-	return expression_tree_walker(node, has_table_sample, NULL);
-}
-
-void
-reject_query(Query *query)
-{
-	if (has_table_sample((Node *) query, NULL))
-		refuse("TABLESAMPLE is not supported", "Use a condition such as random() < 0.01.");
 }
 
 /* ---- functions ---- */

@@ -9,12 +9,10 @@
 #include "borealis.h"
 
 #include "nodes/parsenodes.h"
-#include "nodes/plannodes.h"
 
 extern void reject_init(void);	/* from _PG_init */
 
 extern void reject_utility(Node *statement);
-extern void reject_query(Query *query);
 
 /* Is the relation of a CREATE statement going to be a temporary one? */
 extern bool is_temporary_creation(const RangeVar *relation);

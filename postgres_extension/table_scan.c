@@ -77,6 +77,7 @@ borealis_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyDa
 	if (pscan != NULL)
 		elog(ERROR, "parallel scans of Borealis tables are not possible");
 
+	ddl_note_scan(rel);
 	RelationIncrementReferenceCount(rel);
 	scan->base.rs_rd = rel;
 	scan->base.rs_snapshot = snapshot;
