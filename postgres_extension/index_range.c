@@ -11,10 +11,7 @@
 #include "borealis.h"
 
 #include "access/stratnum.h"
-#include "catalog/pg_opfamily.h"
-#include "catalog/pg_type.h"
 #include "utils/array.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -25,14 +22,6 @@
 
 /* second byte of a column's encoding: docs/formats.md, "Column encoding" */
 #define MARKER_VALUE 0x02
-
-typedef enum Conversion
-{
-	CONVERTED,					/* the value is of the column's type now */
-	BELOW_ALL,					/* smaller than any value of the column's type */
-	ABOVE_ALL,
-	NOT_CONVERTIBLE
-} Conversion;
 
 /* Bytes of a key, or of a column's encoding. */
 typedef struct Bytes
@@ -90,60 +79,6 @@ encode_column(const KeyColumn *column, Datum value, bool isnull)
 	return (Bytes) {(uint8 *) buffer.data, buffer.len};
 }
 
-static bool
-integer_limits(Oid type, int64 *minimum, int64 *maximum)
-{
-	switch (type)
-	{
-		case INT2OID:
-			*minimum = PG_INT16_MIN;
-			*maximum = PG_INT16_MAX;
-			return true;
-		case INT4OID:
-			*minimum = PG_INT32_MIN;
-			*maximum = PG_INT32_MAX;
-			return true;
-		case INT8OID:
-			*minimum = PG_INT64_MIN;
-			*maximum = PG_INT64_MAX;
-			return true;
-		default:
-			return false;
-	}
-}
-
-/*
- * A comparison value of another type of the operator family, as a value of the
- * column's type.
- */
-static Conversion
-convert(Oid from, Oid to, Datum *value)
-{
-	int64		minimum;
-	int64		maximum;
-	int64		number;
-
-	if (!OidIsValid(from) || from == to)
-		return CONVERTED;
-	if (from == FLOAT4OID && to == FLOAT8OID)
-	{
-		*value = Float8GetDatum((double) DatumGetFloat4(*value));
-		return CONVERTED;
-	}
-	if (!integer_limits(from, &minimum, &maximum) || !integer_limits(to, &minimum, &maximum))
-		return NOT_CONVERTIBLE;
-
-	number = from == INT2OID ? DatumGetInt16(*value) :
-		from == INT4OID ? DatumGetInt32(*value) : DatumGetInt64(*value);
-	if (number < minimum)
-		return BELOW_ALL;
-	if (number > maximum)
-		return ABOVE_ALL;
-	*value = to == INT2OID ? Int16GetDatum((int16) number) :
-		to == INT4OID ? Int32GetDatum((int32) number) : Int64GetDatum(number);
-	return CONVERTED;
-}
-
 /* Sorted distinct encodings of an = ANY array's elements; false: not usable. */
 static bool
 encode_array(Relation index, const KeyColumn *column, ScanKey key, BytesList *result)
@@ -167,14 +102,15 @@ encode_array(Relation index, const KeyColumn *column, ScanKey key, BytesList *re
 	{
 		if (nulls[i])
 			continue;
-		switch (convert(key->sk_subtype, column_type, &elements[i]))
+		switch (key_convert_comparand(key->sk_subtype, column_type, &elements[i]))
 		{
-			case CONVERTED:
+			case KEY_COMPARAND_EQUAL:
 				result->items[result->count++] = encode_column(column, elements[i], false);
 				break;
-			case NOT_CONVERTIBLE:
+			case KEY_COMPARAND_UNKNOWN:
 				return false;
-			default:
+			case KEY_COMPARAND_BELOW_ALL:
+			case KEY_COMPARAND_ABOVE:
 				break;			/* equal to no value of the column */
 		}
 	}
@@ -213,16 +149,18 @@ equality_values(Relation index, const KeyColumn *column, ScanKey key, BytesList 
 
 	result->items = palloc(sizeof(Bytes));
 	result->count = 0;
-	switch (convert(key->sk_subtype, index->rd_opcintype[key->sk_attno - 1], &value))
+	switch (key_convert_comparand(key->sk_subtype, index->rd_opcintype[key->sk_attno - 1], &value))
 	{
-		case CONVERTED:
+		case KEY_COMPARAND_EQUAL:
 			result->items[result->count++] = encode_column(column, value, false);
 			return true;
-		case NOT_CONVERTIBLE:
+		case KEY_COMPARAND_UNKNOWN:
 			return false;
-		default:
+		case KEY_COMPARAND_BELOW_ALL:
+		case KEY_COMPARAND_ABOVE:
 			return true;
 	}
+	return false;
 }
 
 /* Bounds that inequalities set on one column, as encodings relative to a prefix. */
@@ -306,7 +244,8 @@ apply_row_comparison(ColumnBounds *bounds, Relation index, const IndexLayout *la
 		if (member->sk_attno != column || (member->sk_flags & SK_ISNULL) ||
 			column > layout->nkeys ||
 			layout->columns[column - 1].is_descending != is_descending ||
-			convert(member->sk_subtype, index->rd_opcintype[column - 1], &argument) != CONVERTED)
+			key_convert_comparand(member->sk_subtype, index->rd_opcintype[column - 1],
+								  &argument) != KEY_COMPARAND_EQUAL)
 			break;
 		key_encode_column(&value, &layout->columns[column - 1], argument, false);
 		if (member->sk_flags & SK_ROW_END)
@@ -333,6 +272,7 @@ apply_inequality(ColumnBounds *bounds, Relation index, const IndexLayout *layout
 	const KeyColumn *column = &layout->columns[key->sk_attno - 1];
 	Datum		value = key->sk_argument;
 	bool		wants_greater;
+	StrategyNumber strategy;
 
 	if (key->sk_flags & SK_ROW_HEADER)
 	{
@@ -348,20 +288,22 @@ apply_inequality(ColumnBounds *bounds, Relation index, const IndexLayout *layout
 	if ((key->sk_flags & SK_SEARCHARRAY) || key->sk_strategy == BTEqualStrategyNumber)
 		return false;
 
-	wants_greater = key->sk_strategy >= BTGreaterEqualStrategyNumber;
-	switch (convert(key->sk_subtype, index->rd_opcintype[key->sk_attno - 1], &value))
+	strategy = key->sk_strategy;
+	wants_greater = strategy >= BTGreaterEqualStrategyNumber;
+	switch (key_convert_comparand(key->sk_subtype, index->rd_opcintype[key->sk_attno - 1], &value))
 	{
-		case CONVERTED:
-			apply_bound(bounds, stored_strategy(key->sk_strategy, column->is_descending),
+		case KEY_COMPARAND_ABOVE:
+			/* between two values of the column: the lower one is on the lesser side */
+			strategy = wants_greater ? BTGreaterStrategyNumber : BTLessEqualStrategyNumber;
+			/* fall through */
+		case KEY_COMPARAND_EQUAL:
+			apply_bound(bounds, stored_strategy(strategy, column->is_descending),
 						encode_column(column, value, false));
 			return true;
-		case BELOW_ALL:
+		case KEY_COMPARAND_BELOW_ALL:
 			bounds->is_empty |= !wants_greater;
 			return true;
-		case ABOVE_ALL:
-			bounds->is_empty |= wants_greater;
-			return true;
-		case NOT_CONVERTIBLE:
+		case KEY_COMPARAND_UNKNOWN:
 			break;
 	}
 	return false;
