@@ -130,19 +130,18 @@ class Adjudicator:
 
     def replay(self, record: JournalRecord) -> None:
         """Take in a record of the journal; records come in order, from the checkpoint on. Raises Malformed."""
-        _, timestamp, catalog_version, payload = record
-        published = self._published
-        if timestamp < published.acknowledged or catalog_version < published.catalog_version:
+        kind, timestamp, catalog_version, payload = record
+        acknowledged, schema_version, known_version = self._published
+        if timestamp < acknowledged or catalog_version < known_version:
             raise Malformed("timestamps or catalog versions fall along the journal")
-        schema_version = published.schema_version
-        match record.kind:
+        match kind:
             case RecordKind.TRANSACTION:
                 outline = decode_outline(payload)
                 if outline.has_catalog_entry:
                     self._outcomes.note_catalog_version(catalog_version, timestamp)
                     if outline.invalidates_running:
                         schema_version = SchemaVersion(catalog_version)
-                self._outcomes.remember({outline.transaction_id: timestamp}, timestamp, timestamp)
+                self._outcomes.replay(outline.transaction_id, timestamp)
                 for relfilenode in outline.dropped:
                     self._sequences.drop(relfilenode)
                 self._transactions += 1
@@ -187,6 +186,11 @@ class Adjudicator:
     @property
     def window_bytes(self) -> int:
         return self._window.cost_bytes
+
+    @property
+    def has_memories(self) -> bool:
+        """Whether `forget` will have something to do, now or later."""
+        return bool(self._window.cost_bytes) or not self._outcomes.is_empty
 
     @property
     def outcomes_since(self) -> Timestamp:
@@ -323,6 +327,7 @@ class Adjudicator:
     def forget(self, now: Timestamp, oldest_active: Timestamp) -> None:
         """Drop what no transaction needs, given a lower bound on the read timestamps in use."""
         self._advance_age_floor(now)
+        self._outcomes.forget(now)
         self._window.forget(max(min(oldest_active, self._published.acknowledged), self._age_floor))
         if self._outcomes.has_fences():
             self._outcomes.drop_fences(max(self._lease_start, self._window.floor, self._age_floor))

@@ -22,10 +22,10 @@ from borealis.wire.commit_messages import Committed
 
 
 class OutcomeLimits(NamedTuple):
-    """How much is remembered; age counts back from the newest commit, so that an idle cluster forgets nothing."""
+    """How much is remembered. A restart replays as much of the journal, about five microseconds for each outcome."""
 
     age_ns_max: int = 60 * NANOSECONDS_PER_SECOND
-    outcomes_max: int = 500_000
+    outcomes_max: int = 200_000
     fences_max: int = 100_000
 
 
@@ -93,23 +93,41 @@ class OutcomeMemory:
         current.committed.update(committed)
         current.newest = newest
         current.oldest = current.oldest or oldest
+        self._seal(current)
+
+    def replay(self, transaction_id: TransactionId, timestamp: Timestamp) -> None:
+        """Add one commit of the journal."""
+        current = self._generations[-1]
+        current.committed[transaction_id] = timestamp
+        current.newest = timestamp
+        current.oldest = current.oldest or timestamp
+        self._seal(current)
+
+    def _seal(self, current: _Generation) -> None:
         is_full = len(current.committed) * _GENERATIONS >= self._limits.outcomes_max
         if is_full or (current.newest - current.oldest) * _GENERATIONS >= self._limits.age_ns_max:
             self._generations.append(_Generation())
-            self._forget(newest)
+            self.forget(current.newest)
 
     def note_catalog_version(self, version: CatalogVersion, start: Timestamp) -> None:
         self._version_starts.append(start)
         self._versions.append(version)
 
-    def _forget(self, now: Timestamp) -> None:
+    @property
+    def is_empty(self) -> bool:
+        return not self._generations[0].newest
+
+    def forget(self, now: Timestamp) -> None:
+        """Drop what is too old or too much."""
         generations = self._generations
         count = sum(len(generation.committed) for generation in generations)
-        while len(generations) > 1 and (
+        while generations[0].newest and (
             count > self._limits.outcomes_max or now - generations[0].newest > self._limits.age_ns_max
         ):
             count -= len(generations[0].committed)
             self._since = max(self._since, generations.pop(0).newest)
+            if not generations:
+                generations.append(_Generation())
         keep = bisect_right(self._version_starts, self._since) - 1
         if keep > 0:
             del self._version_starts[:keep], self._versions[:keep]

@@ -163,7 +163,7 @@ class TransactionServer:
         if self._preparation is None and self._service.journal.is_spare_due and self._clock.now() > self._spare_retry:
             self._prepare_spare(0, is_urgent=False)
         if self._maintenance is None:
-            self._maintenance = self._loop.call_later(_MAINTENANCE_SECONDS, self._maintain)
+            self._schedule_maintenance()
 
     # Waiting: for storage, for room
 
@@ -242,7 +242,7 @@ class TransactionServer:
     # Housekeeping
 
     def _maintain(self) -> None:
-        """Runs a while after commits, not while nothing happens: an idle cluster costs no cycles."""
+        """Runs until a while after the last commit: an idle cluster costs no cycles."""
         self._maintenance = None
         try:
             acknowledged = self._service.adjudicator.published.acknowledged
@@ -252,10 +252,13 @@ class TransactionServer:
             self._acknowledged_before = acknowledged
             self._service.forget(self._clock.now(), oldest)
             self._truncate()
-            if self._service.adjudicator.window_bytes:
-                self._maintenance = self._loop.call_later(_MAINTENANCE_SECONDS, self._maintain)
+            self._schedule_maintenance()
         except BaseException as error:
             die(error)
+
+    def _schedule_maintenance(self) -> None:
+        if self._service.adjudicator.has_memories:
+            self._maintenance = self._loop.call_later(_MAINTENANCE_SECONDS, self._maintain)
 
     def _truncate(self) -> None:
         removed = self._service.truncate(self._clock.now(), self._snapshot)
@@ -274,6 +277,7 @@ class TransactionServer:
             await _listen(run / "commit.sock", lambda: CommitSession(self, self._intake)),
             await _listen(run / "journal.sock", lambda: Follower(self)),
         ]
+        self._schedule_maintenance()
         gc.collect()
         gc.freeze()
         print("ready", flush=True)

@@ -153,5 +153,5 @@ class TransactionService:
 
 def _batch_length_at_most(requests: Sequence[Request]) -> int:
     lengths = [len(request.data) for request in requests if type(request) is TransactionRecord]
-    sequences = sum(type(request) is SequenceCall for request in requests)
-    return batch_length(lengths) + sequences * _SEQUENCE_BYTES if lengths or sequences else 0
+    sequences = [request for request in requests if type(request) is SequenceCall]
+    return batch_length(lengths) + len(sequences) * _SEQUENCE_BYTES if lengths or sequences else 0

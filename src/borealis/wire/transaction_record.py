@@ -8,7 +8,7 @@ handful of passes in C over whole arrays, which is why the checks look at arrays
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
-from itertools import accumulate, chain
+from itertools import accumulate
 from operator import itemgetter, sub
 from typing import Final, NamedTuple
 
@@ -91,9 +91,8 @@ def _unpack_u32(count: int, data: Octets, offset: int) -> tuple[int, ...]:
 
 def _cut_keys(blob: bytes, ends: Sequence[int], namespaces: frozenset[int]) -> list[bytes]:
     """The keys that end at `ends`; a key is never empty, so that ends which fall are found by their empty slices."""
-    keys = [blob[start:end] for start, end in zip(chain((0,), ends), ends, strict=False)]
-    lengths = list(map(len, keys))
-    if min(lengths) < KEY_BYTES_MIN or max(lengths) > KEY_BYTES_MAX:
+    keys = [blob[start:end] for start, end in zip((0, *ends), ends, strict=False)]
+    if min(map(len, keys)) < KEY_BYTES_MIN or max(map(len, keys)) > KEY_BYTES_MAX:
         raise Malformed(f"a key is not {KEY_BYTES_MIN} to {KEY_BYTES_MAX} bytes long")
     if not namespaces.issuperset(map(_first_byte, keys)):
         raise Malformed("a key is outside of the namespaces that are allowed")
@@ -134,10 +133,21 @@ class TransactionRecord:
         self.read_timestamp = Timestamp(read)
         self.schema_version = SchemaVersion(schema)
         self.follows_catalog_version = CatalogVersion(follows)
+        self.lock_modes = b""
+        self.lock_keys: list[bytes] = []
+        self.catalog_entry = b""
+        self.invalidates_running = False
+        self.dropped: tuple[Relfilenode, ...] = ()
+        self.deltas: list[RelationDelta] = []
         at = self._decode_writes(writes)
-        at = self._decode_locks(at, locks)
-        at = self._decode_catalog_entry(at, entry_bytes, flags)
-        self._decode_relations(at, drops, deltas)
+        if locks:
+            at = self._decode_locks(at, locks)
+        if entry_bytes or flags or follows:
+            at = self._decode_catalog_entry(at, entry_bytes, flags)
+        if drops or deltas:
+            at = self._decode_relations(at, drops, deltas)
+        if at != len(data):
+            raise Malformed("a transaction record does not end where its header says")
 
     def _decode_writes(self, count: int) -> int:
         data = self.data
@@ -160,7 +170,7 @@ class TransactionRecord:
         keys = _cut_keys(bytes(data[keys_at:values_at]), key_ends, _WRITE_NAMESPACES)
         if len(set(keys)) != count:
             raise Malformed("a key occurs twice among the writes")
-        lengths = list(map(sub, value_ends, chain((0,), value_ends)))
+        lengths = list(map(sub, value_ends, (0, *value_ends)))
         if min(lengths) < 0:
             raise Malformed("the value ends fall")
         if bytes(map(bool, lengths)) != operations.translate(_HAS_VALUE):
@@ -173,10 +183,6 @@ class TransactionRecord:
 
     def _decode_locks(self, at: int, count: int) -> int:
         data = self.data
-        if not count:
-            self.lock_modes = b""
-            self.lock_keys: list[bytes] = []
-            return at
         keys_at = at + _LOCK_BYTES * count
         if keys_at > len(data):
             raise Malformed("the locks reach beyond the record")
@@ -198,24 +204,24 @@ class TransactionRecord:
             raise Malformed("a catalog version or flag is given without a catalog entry")
         if at + size > len(self.data):
             raise Malformed("the catalog entry reaches beyond the record")
-        self.catalog_entry = bytes(self.data[at : at + size]) if size else b""
+        self.catalog_entry = bytes(self.data[at : at + size])
         self.invalidates_running = bool(size) and not flags
         return at + size
 
-    def _decode_relations(self, at: int, drops: int, deltas: int) -> None:
-        if at + 4 * drops + _DELTA.size * deltas != len(self.data):
-            raise Malformed("a transaction record does not end where its header says")
-        self.dropped: tuple[Relfilenode, ...] = ()
-        self.deltas: list[RelationDelta] = []
+    def _decode_relations(self, at: int, drops: int, deltas: int) -> int:
+        end = at + 4 * drops + _DELTA.size * deltas
+        if end > len(self.data):
+            raise Malformed("the relations reach beyond the record")
         if drops:
             self.dropped = tuple(map(Relfilenode, _unpack_u32(drops, self.data, at)))
             if not all(self.dropped):
                 raise Malformed("a dropped relfilenode is zero")
         if deltas:
-            rows = _DELTA.iter_unpack(memoryview(self.data)[at + 4 * drops :])
+            rows = _DELTA.iter_unpack(memoryview(self.data)[at + 4 * drops : end])
             self.deltas = [RelationDelta._make(row) for row in rows]
             if not all(map(_first_byte, self.deltas)):
                 raise Malformed("the relfilenode of a delta is zero")
+        return end
 
     def values(self) -> list[bytes]:
         """The value of each write, in the order of `keys`; empty for deletes."""
@@ -223,7 +229,7 @@ class TransactionRecord:
             return []
         at = self._values_at
         blob = bytes(self.data[at : at + self._value_ends[-1]])
-        return [blob[start:end] for start, end in zip(chain((0,), self._value_ends), self._value_ends, strict=False)]
+        return [blob[start:end] for start, end in zip((0, *self._value_ends), self._value_ends, strict=False)]
 
     def writes(self) -> Iterator[tuple[int, bytes, bytes]]:
         """(operation, key, value) of each write."""
