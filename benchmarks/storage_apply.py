@@ -13,7 +13,6 @@ from pathlib import Path
 from random import Random
 
 from borealis.foundation.identifiers import CatalogVersion, Epoch, Position, Timestamp, TransactionId
-from borealis.storage.apply import ApplyPlan
 from borealis.storage.lmdb_map import LmdbMap
 from borealis.storage.replica import Replica
 from borealis.storage.settings import StorageSettings
@@ -69,7 +68,7 @@ class Load:
 
 def apply(replica: Replica, plans: list[list[bytes]]) -> None:
     for payloads in plans:
-        plan: ApplyPlan = replica.plan(payloads)
+        plan = replica.plan(payloads)
         for _ in replica.write(plan):
             pass
 

@@ -6,13 +6,13 @@ when the queue overflowed). Acts only on the ordered map that it is given, and w
 arguments, so a simulation drives the same code. A slice is one write transaction.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from borealis.foundation.identifiers import NO_TIMESTAMP, Relfilenode, Timestamp
-from borealis.storage.garbage import find_dropped, find_garbage_of_key, sweep
+from borealis.storage.garbage import clear_key, find_dropped, sweep
 from borealis.storage.ordered_map import MapReader, MapWriter, OrderedMap, Table
 from borealis.storage.stored_key import relation_prefixes, timestamp_suffix
 
@@ -25,22 +25,25 @@ class CollectionQueue:
 
     def __init__(self, keys_max: int) -> None:
         self._keys_max = keys_max
-        self._pending: dict[bytes, tuple[Timestamp, Timestamp]] = {}
+        self._order: deque[tuple[Timestamp, bytes]] = deque()
+        self._last: dict[bytes, Timestamp] = {}
+        """When each key of `_order` was written over last."""
         self._unfinished: list[bytes] = []
         self.has_overflowed = False
 
     def __len__(self) -> int:
-        return len(self._pending) + len(self._unfinished)
+        return len(self._order) + len(self._unfinished)
 
-    def add(self, timestamp: Timestamp, keys: Iterable[bytes]) -> None:
-        """These keys were written over at `timestamp`."""
-        pending = self._pending
-        for key in keys:
-            known = pending.get(key)
-            if known is not None:
-                pending[key] = (known[0], timestamp)
-            elif len(pending) < self._keys_max:
-                pending[key] = (timestamp, timestamp)
+    def add(self, covered: Iterable[tuple[Timestamp, bytes]]) -> None:
+        """These keys were written over at these timestamps, which do not fall."""
+        last = self._last
+        for item in covered:
+            timestamp, key = item
+            if key in last:
+                last[key] = timestamp
+            elif len(last) < self._keys_max:
+                last[key] = timestamp
+                self._order.append(item)
             else:
                 self.has_overflowed = True
 
@@ -49,24 +52,20 @@ class CollectionQueue:
         self._unfinished.extend(keys)
 
     def is_ready(self, horizon: Timestamp) -> bool:
-        if self._unfinished:
-            return True
-        first = next(iter(self._pending.values()), None)
-        return first is not None and first[0] <= horizon
+        return bool(self._unfinished) or (bool(self._order) and self._order[0][0] <= horizon)
 
     def take(self, horizon: Timestamp, limit: int) -> list[bytes]:
         """Up to `limit` keys that are ready, in key order. A key written again above the horizon stays queued."""
-        unfinished, self._unfinished = self._unfinished[:limit], self._unfinished[limit:]
-        ready: list[tuple[bytes, Timestamp]] = []
-        for key, (first, last) in islice(self._pending.items(), limit - len(unfinished)):
-            if first > horizon:
-                break
-            ready.append((key, last))
-        for key, last in ready:
-            del self._pending[key]
-            if last > horizon:
-                self._pending[key] = (last, last)
-        return sorted({key for key, _ in ready}.union(unfinished))
+        taken, self._unfinished = self._unfinished[:limit], self._unfinished[limit:]
+        order, last = self._order, self._last
+        while len(taken) < limit and order and order[0][0] <= horizon:
+            _, key = order.popleft()
+            taken.append(key)
+            if last[key] <= horizon:
+                del last[key]
+            else:
+                order.append((last[key], key))
+        return sorted(set(taken))
 
 
 @dataclass(slots=True)
@@ -138,12 +137,10 @@ class Collector:
         left: list[bytes] = []
         try:
             # Each key may take a tombstone along beyond the bound.
-            with self._map.write(deletes_max + len(keys), 0) as writer:
+            with self._map.write(deletes_max + len(keys), 0) as writer, writer.version_cursor() as cursor:
                 for key in keys:
-                    versions = writer.scan_versions(key + suffix)
-                    garbage, is_all = find_garbage_of_key(key, versions, deletes_max - done.deleted)
-                    writer.delete(Table.VERSIONS, garbage)
-                    done.deleted += len(garbage)
+                    deleted, is_all = clear_key(cursor, key, suffix, deletes_max - done.deleted)
+                    done.deleted += deleted
                     if not is_all:
                         left.append(key)
         except BaseException:

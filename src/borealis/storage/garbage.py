@@ -7,9 +7,34 @@ together with or after the last version before it, never earlier: alone, it woul
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from borealis.foundation.identifiers import Timestamp
 from borealis.storage.stored_key import TIMESTAMP_BYTES, key_of, timestamp_suffix
+
+
+class VersionCursor(Protocol):
+    """A place among the versions of a map, as LMDB's cursors have it."""
+
+    def set_range(self, stored: bytes) -> bool:
+        """To the first version at or after `stored`; False if there is none."""
+        ...
+
+    def set_key(self, stored: bytes) -> bool:
+        """To exactly this version; False if it is not there."""
+        ...
+
+    def key(self) -> bytes | memoryview:
+        """The stored key; empty behind the last version."""
+        ...
+
+    def value(self) -> bytes | memoryview: ...
+
+    def next(self) -> bool: ...
+
+    def delete(self) -> bool:
+        """Delete the version; the cursor is then at the next one, or behind the last."""
+        ...
 
 
 @dataclass(slots=True)
@@ -21,28 +46,25 @@ class Found:
     resume: bytes | None = None
 
 
-def find_garbage_of_key(key: bytes, versions: Iterable[tuple[bytes, bool]], limit: int) -> tuple[list[bytes], bool]:
-    """Garbage among the versions of one key, and whether that is all of it.
-
-    `versions` starts at the newest version at or below the horizon and may run on into other keys. At most `limit`
-    stored keys are returned.
-    """
-    garbage: list[bytes] = []
-    anchor_tombstone: bytes | None = None
-    is_anchored = False
-    for stored, is_tombstone in versions:
-        if stored[:-TIMESTAMP_BYTES] != key:
-            break
-        if not is_anchored:
-            is_anchored = True
-            anchor_tombstone = stored if is_tombstone else None
-        elif len(garbage) >= limit:
-            return garbage, False
-        else:
-            garbage.append(stored)
-    if anchor_tombstone is not None:
-        garbage.append(anchor_tombstone)
-    return garbage, True
+def clear_key(cursor: VersionCursor, key: bytes, horizon_suffix: bytes, limit: int) -> tuple[int, bool]:
+    """Delete the garbage of one key, at most `limit` versions and a tombstone: how many, and whether that is all."""
+    if not cursor.set_range(key + horizon_suffix):
+        return 0, True
+    newest = bytes(cursor.key())
+    if newest[:-TIMESTAMP_BYTES] != key:
+        return 0, True
+    is_tombstone = not cursor.value()
+    deleted = 0
+    cursor.next()
+    while bytes(cursor.key())[:-TIMESTAMP_BYTES] == key:
+        if deleted >= limit:
+            return deleted, False
+        cursor.delete()
+        deleted += 1
+    if is_tombstone and cursor.set_key(newest):
+        cursor.delete()
+        deleted += 1
+    return deleted, True
 
 
 def sweep(versions: Iterable[tuple[bytes, bool]], horizon: Timestamp, limit: int) -> Found:

@@ -19,6 +19,7 @@ from typing import Any, Final
 import lmdb
 
 from borealis.foundation.errors import BorealisError, Unavailable
+from borealis.storage.garbage import VersionCursor
 from borealis.storage.ordered_map import Entry, MapReader, MapWriter, OutOfRoom, Table
 from borealis.storage.settings import MEBIBYTE, StorageSettings
 from borealis.storage.stored_key import TIMESTAMP_BYTES
@@ -86,6 +87,10 @@ class _Writer(_Reader):
         delete, handle = self._transaction.delete, self._tables[table]
         for key in keys:
             delete(key, db=handle)
+
+    def version_cursor(self) -> AbstractContextManager[VersionCursor]:
+        cursor: AbstractContextManager[VersionCursor] = self._transaction.cursor(self._tables[Table.VERSIONS])
+        return cursor
 
 
 class _Block:

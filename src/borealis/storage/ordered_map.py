@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Protocol
 
 from borealis.foundation.errors import Unavailable
+from borealis.storage.garbage import VersionCursor
 from borealis.storage.stored_key import TIMESTAMP_BYTES
 
 Entry = tuple[bytes, bytes]
@@ -56,6 +57,8 @@ class MapWriter(MapReader, Protocol):
         """Delete the entries with these keys; a key that is not there is no error."""
         ...
 
+    def version_cursor(self) -> AbstractContextManager[VersionCursor]: ...
+
 
 class OrderedMap(Protocol):
     def read(self) -> AbstractContextManager[MapReader]: ...
@@ -97,6 +100,10 @@ class _MemoryTransaction:
             self.tables[table].pop(key, None)
         self._sorted.pop(table, None)
 
+    @contextmanager
+    def version_cursor(self) -> Iterator[VersionCursor]:
+        yield _MemoryCursor(self)
+
     def _has_older_version(self, stored: bytes) -> bool:
         keys = self._sorted_keys(Table.VERSIONS)
         following: Sequence[bytes] = keys[bisect_left(keys, stored) + 1 :][:1]
@@ -106,6 +113,32 @@ class _MemoryTransaction:
         if table not in self._sorted:
             self._sorted[table] = sorted(self.tables[table])
         return self._sorted[table]
+
+
+class _MemoryCursor:
+    def __init__(self, transaction: _MemoryTransaction) -> None:
+        self._transaction = transaction
+        self._stored = b""
+
+    def set_range(self, stored: bytes) -> bool:
+        self._stored = next((key for key, _ in self._transaction.scan(Table.VERSIONS, stored)), b"")
+        return bool(self._stored)
+
+    def set_key(self, stored: bytes) -> bool:
+        return self.set_range(stored) and self._stored == stored
+
+    def key(self) -> bytes:
+        return self._stored
+
+    def value(self) -> bytes:
+        return self._transaction.tables[Table.VERSIONS][self._stored]
+
+    def next(self) -> bool:
+        return self.set_range(self._stored + b"\0")
+
+    def delete(self) -> bool:
+        self._transaction.delete(Table.VERSIONS, [self._stored])
+        return self.next()
 
 
 class MemoryMap:

@@ -76,11 +76,10 @@ class Replica:
 
     def _queue_covered(self, plan: ApplyPlan, found: list[bytes]) -> None:
         """Queue what was written over: what the operations say, and the stored keys that were found to be so."""
-        covered = plan.covered
+        covered = plan.versions.covered
         if found:
-            covered = sorted(covered + [(timestamp_of(stored), [key_of(stored)]) for stored in found])
-        for timestamp, keys in covered:
-            self.collector.queue.add(timestamp, keys)
+            covered = sorted(covered + [(timestamp_of(stored), key_of(stored)) for stored in found])
+        self.collector.queue.add(covered)
 
     def collect(self, horizon: Timestamp, limit: int) -> Collected:
         """One slice of collection up to a confirmed horizon. Raises OutOfRoom."""

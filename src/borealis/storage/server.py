@@ -194,7 +194,7 @@ class StorageServer:
             for frames in link.receive():
                 for frame in frames:
                     self._take(plan, frame)
-                if plan.writes >= self._settings.plan_writes_max or plan.bytes >= self._settings.plan_bytes_max:
+                if plan.writes >= self._settings.plan_writes_max or plan.octets >= self._settings.plan_bytes_max:
                     break
         except LinkLost as error:
             lost = error

@@ -84,6 +84,9 @@ class JournalBuilder:
         record = self._journal_record(RecordKind.CHECKPOINT, encode_checkpoint(checkpoint))
         return self._append(self.position + 1_000 - self.position % 8, [record])
 
+    def append_raw(self, kind: RecordKind, payload: bytes) -> bytes:
+        return self._append(self.position, [self._journal_record(kind, payload)])
+
     def _append(self, position: int, records: list[JournalRecord]) -> bytes:
         batch = encode_batch(Position(position), Epoch(1), records)
         self.position = position + len(batch)

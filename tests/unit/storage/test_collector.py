@@ -22,7 +22,7 @@ def test_every_overwriting_is_handed_out_after_it_and_before_the_end(
     written_over: dict[bytes, int] = {}
     for key, step in overwrites:
         now += step
-        queue.add(Timestamp(now), [key])
+        queue.add([(Timestamp(now), key)])
         written_over[key] = now
         for taken in queue.take(Timestamp(now - 2), limit):
             cleaned[taken] = now - 2
@@ -35,7 +35,7 @@ def test_every_overwriting_is_handed_out_after_it_and_before_the_end(
 
 def test_nothing_is_handed_out_before_the_horizon_passes() -> None:
     queue = CollectionQueue(keys_max=10)
-    queue.add(Timestamp(5), [b"b", b"a"])
+    queue.add([(Timestamp(5), b"b"), (Timestamp(5), b"a")])
     assert not queue.is_ready(Timestamp(4))
     assert queue.take(Timestamp(4), 10) == []
     assert queue.take(Timestamp(5), 10) == [b"a", b"b"]
@@ -43,9 +43,9 @@ def test_nothing_is_handed_out_before_the_horizon_passes() -> None:
 
 def test_a_full_queue_says_that_it_lost_something() -> None:
     queue = CollectionQueue(keys_max=2)
-    queue.add(Timestamp(1), [b"a", b"b", b"a"])
+    queue.add((Timestamp(1), key) for key in (b"a", b"b", b"a"))
     assert not queue.has_overflowed
-    queue.add(Timestamp(2), [b"c"])
+    queue.add([(Timestamp(2), b"c")])
     assert queue.has_overflowed
     assert len(queue) == 2
 

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from borealis.foundation.identifiers import Timestamp
-from borealis.storage.garbage import find_dropped, find_garbage_of_key, sweep
+from borealis.storage.garbage import clear_key, find_dropped, sweep
+from borealis.storage.ordered_map import MemoryMap, Table
 from borealis.storage.stored_key import stored_key, timestamp_of, timestamp_suffix
 from tests.unit.storage.versions import KEYS, Versions, as_stored, needed, scan, versions
 
@@ -26,25 +27,29 @@ def test_a_sweep_in_slices_leaves_what_is_needed(entries: Versions, horizon: int
 
 @given(versions, st.integers(0, 31), st.integers(1, 5), st.sampled_from(KEYS))
 def test_a_key_is_cleared_in_slices(entries: Versions, horizon: int, limit: int, key: bytes) -> None:
-    stored = as_stored(entries)
+    ordered_map = MemoryMap({Table.VERSIONS: as_stored(entries)})
     is_all = False
     while not is_all:
-        start = key + timestamp_suffix(Timestamp(horizon))
-        garbage, is_all = find_garbage_of_key(key, scan(stored, start), limit)
-        for name in garbage:
-            del stored[name]
+        deleted, is_all = clear(ordered_map, key, horizon, limit)
+        assert is_all or deleted == limit
     others = {name: value for name, value in entries.items() if name[0] != key}
     mine = {name: value for name, value in entries.items() if name[0] == key}
-    assert stored == as_stored(others | needed(mine, horizon))
+    assert ordered_map.tables[Table.VERSIONS] == as_stored(others | needed(mine, horizon))
+
+
+def clear(ordered_map: MemoryMap, key: bytes, horizon: int, limit: int) -> tuple[int, bool]:
+    with ordered_map.write(limit + 1, 0) as writer, writer.version_cursor() as cursor:
+        return clear_key(cursor, key, timestamp_suffix(Timestamp(horizon)), limit)
 
 
 def test_a_tombstone_outlives_the_versions_before_it() -> None:
     """Deleting it first would bring them back to life for the readers in between."""
     key = KEYS[0]
-    stored = as_stored({(key, 1): b"a", (key, 2): b"b", (key, 3): b""})
-    garbage, is_all = find_garbage_of_key(key, scan(stored, key + timestamp_suffix(Timestamp(9))), limit=1)
-    assert not is_all
-    assert garbage == [stored_key(key, Timestamp(2))]
+    ordered_map = MemoryMap({Table.VERSIONS: as_stored({(key, 1): b"a", (key, 2): b"b", (key, 3): b""})})
+    assert clear(ordered_map, key, horizon=9, limit=1) == (1, False)
+    assert ordered_map.tables[Table.VERSIONS] == as_stored({(key, 1): b"a", (key, 3): b""})
+    assert clear(ordered_map, key, horizon=9, limit=1) == (2, True)
+    assert ordered_map.tables[Table.VERSIONS] == {}
 
 
 @given(versions, st.integers(0, 31), st.integers(1, 5))
