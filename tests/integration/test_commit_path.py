@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
 import psycopg
@@ -20,9 +19,17 @@ from tests.cluster import Cluster, Connection
 from tests.conftest import judge
 from tests.integration.commit_proxy import COMMIT, HELLO, OUTCOME, CommitProxy, Fault
 from tests.integration.instance_settings import change_settings
+from tests.integration.sessions import (
+    commit_error,
+    in_background,
+    wait_until_backend_is_gone,
+    wait_until_backend_waits,
+)
 from tests.integration.waiting import wait_until
 
 KEYS = itertools.count(1)
+# INSIST_AFTER_MS of lock_conflicts.c, two rounds of its timer later.
+DDL_INSISTS_AFTER_S = 4
 
 Begin = Callable[[], tuple[Connection, int]]
 
@@ -81,20 +88,6 @@ def short_timeout(own_cluster: Cluster) -> Iterator[None]:
 def is_stored(cluster: Cluster, key: int) -> bool:
     with cluster.connect() as connection:
         return connection.execute("SELECT key FROM items WHERE key = %s", [key]).fetchone() is not None
-
-
-def in_background(action: Callable[[], None]) -> Future[None]:
-    executor = ThreadPoolExecutor(1)
-    try:
-        return executor.submit(action)
-    finally:
-        executor.shutdown(wait=False)
-
-
-def commit_error(connection: Connection) -> psycopg.Error:
-    with pytest.raises(psycopg.Error) as caught:
-        connection.commit()
-    return caught.value
 
 
 ANSWER_FAULTS = [Fault.LOSE_ANSWER, Fault.CUT_ANSWER, Fault.GARBLE_ANSWER]
@@ -259,6 +252,24 @@ def test_terminated_session_does_not_wait_for_ever(own_cluster: Cluster, wire: C
     assert is_stored(own_cluster, key)
 
 
+def test_ddl_presses_for_the_table_meanwhile(own_cluster: Cluster, wire: CommitProxy, begin: Begin) -> None:
+    """DDL that waits for a lock first asks its holder to give up, then insists on it. A holder that has sent its record
+    does neither: it gets its decision, and the session lives on."""
+    connection, key = begin()
+    wire.plan(Fault.HOLD_ANSWER)
+    committing = in_background(connection.commit)
+    wire.wait_held()
+    with own_cluster.connect() as altering, own_cluster.connect_superuser() as superuser:
+        altered = in_background(lambda: altering.execute("ALTER TABLE items ADD COLUMN more int"))
+        query = "SELECT FROM pg_locks WHERE clock_timestamp() - waitstart > %s * interval '1 second'"
+        wait_until(lambda: superuser.execute(query, [DDL_INSISTS_AFTER_S]).fetchone() is not None, "the DDL insists")
+        wire.release()
+        committing.result()
+        altered.result()
+    connection.execute("SELECT key FROM items WHERE key = %s", [key])
+    assert is_stored(own_cluster, key)
+
+
 def test_client_that_leaves_during_commit(own_cluster: Cluster, wire: CommitProxy, begin: Begin) -> None:
     """COMMIT has arrived: it is carried out, whether anybody waits for the answer or not."""
     connection, key = begin()
@@ -322,21 +333,3 @@ def test_read_only_transaction_needs_no_service(own_cluster: Cluster, wire: Comm
         connection.execute("SELECT count(*) FROM items")
         connection.commit()
     assert wire.requests[COMMIT] == 0
-
-
-def wait_until_backend_waits(cluster: Cluster, connection: Connection) -> None:
-    """Until its COMMIT has found that it cannot go on."""
-    query = "SELECT wait_event_type IS NOT NULL AND state = 'active' FROM pg_stat_activity WHERE pid = %s"
-    with cluster.connect_superuser() as superuser:
-
-        def is_waiting() -> bool:
-            row = superuser.execute(query, [connection.info.backend_pid]).fetchone()
-            return row is not None and bool(row[0])
-
-        wait_until(is_waiting, "the backend waits for the service")
-
-
-def wait_until_backend_is_gone(cluster: Cluster, backend: int) -> None:
-    with cluster.connect_superuser() as superuser:
-        query = "SELECT FROM pg_stat_activity WHERE pid = %s"
-        wait_until(lambda: superuser.execute(query, [backend]).fetchone() is None, "the backend has gone")

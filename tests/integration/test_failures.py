@@ -20,7 +20,7 @@ from tests.conftest import judge
 from tests.integration.commit_proxy import CommitProxy, Fault
 from tests.integration.instance_settings import change_settings
 from tests.integration.ledger import Ledger, Told
-from tests.integration.test_commit_path import (
+from tests.integration.sessions import (
     commit_error,
     in_background,
     wait_until_backend_is_gone,
