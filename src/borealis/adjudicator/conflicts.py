@@ -8,7 +8,7 @@ Keys are kept in generations, dropped whole. A generation is passed over once no
 timestamp, so that a short transaction looks at the newest generation only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from enum import IntEnum
 from itertools import compress
 from typing import Final, NamedTuple, TypeAlias
@@ -22,6 +22,8 @@ class ConflictClass(IntEnum):
     UPDATE = 1
     SHARE = 2
     KEY_SHARE = 3
+    TABLE = 4
+    """Not a class of keys: the key names a table, and every row of it is meant."""
 
 
 _CLASSES: Final = len(ConflictClass)
@@ -31,6 +33,7 @@ CONFLICTING: Final[tuple[tuple[int, ...], ...]] = (
     (ConflictClass.EXCLUSIVE, ConflictClass.UPDATE, ConflictClass.SHARE),
     (ConflictClass.EXCLUSIVE, ConflictClass.UPDATE),
     (ConflictClass.EXCLUSIVE,),
+    (),
 )
 """For each class, the classes that exclude it."""
 
@@ -62,6 +65,9 @@ _CODES_OF_OPERATIONS: Final = tuple(
 Footprint: TypeAlias = list[tuple[int, Sequence[bytes]]]
 """The keys that a transaction touches, by class; a class occurs at most twice, an empty one not at all."""
 
+_TABLE_KEY_BYTES: Final = 5
+_ROW_WRITES: Final = (ConflictClass.EXCLUSIVE, ConflictClass.UPDATE)
+
 # What a key costs in a generation besides its own bytes: object header, hash table entry, share of the timestamp.
 _KEY_OVERHEAD_BYTES: Final = 150
 
@@ -83,6 +89,10 @@ def footprint_of(record: TransactionRecord) -> Footprint:
             keys = list(compress(record.lock_keys, record.lock_modes.translate(selector)))
             if keys:
                 footprint.append((lock_class, keys))
+        if record.catalog_entry:
+            tables = [key for key in record.lock_keys if len(key) == _TABLE_KEY_BYTES]
+            if tables:
+                footprint.append((ConflictClass.TABLE, tables))
     return footprint
 
 
@@ -107,12 +117,24 @@ class Generation:
     def find_conflict(self, footprint: Footprint, read_timestamp: Timestamp) -> bytes | None:
         """A key of the footprint that was touched in an excluding class after `read_timestamp`."""
         for conflict_class, keys in footprint:
+            if conflict_class == ConflictClass.TABLE:
+                row = self._find_row(frozenset(keys), read_timestamp)
+                if row is not None:
+                    return row
             for excluding in CONFLICTING[conflict_class]:
                 touched = self.touched[excluding]
                 if touched and not touched.keys().isdisjoint(keys):
                     for key in keys:
                         if touched.get(key, NO_TIMESTAMP) > read_timestamp:
                             return key
+        return None
+
+    def _find_row(self, tables: Set[bytes], read_timestamp: Timestamp) -> bytes | None:
+        """A row of one of the tables that was written after `read_timestamp`. Looks at everything: for DDL only."""
+        for written in _ROW_WRITES:
+            for key, timestamp in self.touched[written].items():
+                if timestamp > read_timestamp and len(key) > _TABLE_KEY_BYTES and key[:_TABLE_KEY_BYTES] in tables:
+                    return key
         return None
 
     def absorb(self, later: "Generation") -> None:

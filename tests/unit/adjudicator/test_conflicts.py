@@ -130,3 +130,17 @@ def test_hot_keys_cost_what_they_take_and_no_more() -> None:
         group.touch([(1, [_key("hot")])], Timestamp(number))
         window.absorb(group)
     assert window.cost_bytes < 1_000
+
+
+@given(TOUCHES, st.sampled_from([b"\x10\0\0\0\1", b"\x10\0\0\0\2"]))
+def test_a_locked_table_conflicts_with_every_row_that_others_wrote(theirs: Touches, table: bytes) -> None:
+    """DDL that read a whole table must not miss rows; transactions without DDL name no tables."""
+    group = Generation()
+    group.touch(footprint(theirs), Timestamp(10))
+    record = TransactionRecord(
+        encode_transaction(TransactionId(bytes(16)), Timestamp(1), locks=[(4, table)], catalog_entry=b"entry")
+    )
+    is_written = any(_class(touch) in ("exclusive", "update") for touches in theirs.values() for touch in touches)
+    expected = is_written and table == _key("")
+    assert (group.find_conflict(footprint_of(record), Timestamp(9)) is not None) == expected
+    assert group.find_conflict(footprint_of(record), Timestamp(10)) is None
