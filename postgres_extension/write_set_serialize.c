@@ -233,7 +233,9 @@ plan_record(RecordPlan *plan, RelationDeltas *deltas, const DroppedRelations *dr
 		}
 
 		entry->net_operation = is_dropped ? NET_NOTHING : net_operation(entry);
-		entry->net_lock = is_dropped ? KEY_LOCK_NONE : net_lock(entry);
+		/* that the rows of a rewritten table were read still counts */
+		entry->net_lock = is_dropped && entry->key_size > KEY_PREFIX_SIZE ?
+			KEY_LOCK_NONE : net_lock(entry);
 		if (entry->net_operation != NET_NOTHING)
 		{
 			plan->counts.writes++;
