@@ -56,8 +56,9 @@ simulate:
 	$(BIN)/python -m simulation --count $(SEEDS)
 
 sanitize: build
-	@$(MAKE) --no-print-directory -j2 -C postgres_extension ASSERT=1 SANITIZE=address
+	@$(MAKE) --no-print-directory -j2 -C postgres_extension ASSERT=1 SANITIZE=address all with-doors
 	BOREALIS_EXTENSION=$(abspath .build)/extension-assert-address/out \
+	BOREALIS_LIBRARY_DIRECTORY=$(abspath .build)/extension-assert-address/with-doors \
 	BOREALIS_TEST_PRELOAD=$(shell gcc -print-file-name=libasan.so) \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=0:handle_abort=0 \
 	$(BIN)/python -m pytest $(SANITIZED)

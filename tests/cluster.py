@@ -25,6 +25,7 @@ import psycopg
 
 from borealis.host.layout import open_layout
 from borealis.host.report import HostReport, read_report
+from borealis.host.server_tree import EXTENSION_VARIABLE
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -114,7 +115,8 @@ class Log:
 class Cluster:
     """Use `start_cluster` or the fixtures; `start` and `stop` may follow each other as often as a test likes."""
 
-    def __init__(self, instances: int = 2, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, instances: int = 2, options: tuple[str, ...] = (), extension: Path | None = None) -> None:
+        """`extension` is the folder of another build of the extension than the installed one."""
         # Not pytest's own folder: only its owner can enter that, and PostgreSQL does not run as root.
         self.folder = Path(tempfile.mkdtemp(prefix="borealis-test-"))
         self.folder.chmod(0o755)
@@ -122,6 +124,7 @@ class Cluster:
         self.instances = instances
         self.port = free_ports(instances)
         self._options = options
+        self._extension = extension
         self._process: subprocess.Popen[str] | None = None
         self._told: list[str] = []
         self._told_more = threading.Condition()
@@ -137,13 +140,12 @@ class Cluster:
             *(sys.executable, "-m", "borealis.cli", "up", "--data", str(self.data), "--port", str(self.port)),
             *("--instances", str(self.instances), *self._options),
         ]
-        if not self.data.exists():
+        if not self.data.exists() and self._extension is None:
             SEED_CACHE.give(self.data)
         mark = self.mark()
-        # A sanitizer's library, for the cluster's processes and not for ours.
-        preload = os.environ.get("BOREALIS_TEST_PRELOAD")
-        environment = {**os.environ, "LD_PRELOAD": preload} if preload else None
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._environment()
+        )
         assert process.stdout is not None
         assert process.stderr is not None
         self._process = process
@@ -154,7 +156,17 @@ class Cluster:
         for reader in self._readers:
             reader.start()
         self.wait_told(r"^ready in ", mark, START_S)
-        SEED_CACHE.take(self.data)
+        if self._extension is None:
+            SEED_CACHE.take(self.data)
+
+    def _environment(self) -> dict[str, str]:
+        environment = dict(os.environ)
+        # A sanitizer's library, for the cluster's processes and not for ours.
+        if preload := os.environ.get("BOREALIS_TEST_PRELOAD"):
+            environment["LD_PRELOAD"] = preload
+        if self._extension is not None:
+            environment[EXTENSION_VARIABLE] = str(self._extension)
+        return environment
 
     def stop(self) -> None:
         """As Ctrl-C does; everything must end in order."""

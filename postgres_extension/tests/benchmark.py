@@ -13,8 +13,10 @@ from pathlib import Path
 
 import lmdb
 
-from tests.integration.c_units import connect, units_server, unprivileged_folder
-from tests.integration.library_server import NOBODY, Connection
+from borealis.host.account import NOBODY
+from tests.cluster import Connection
+from tests.integration.c_units import units_server
+from tests.integration.plain_server import connect, unprivileged_folder
 
 ROWS = 1_000_000
 MAP_SIZE = 1 << 40

@@ -19,6 +19,7 @@ from tests.cluster import Cluster, Connection
 from tests.conftest import judge
 from tests.integration.commit_proxy import COMMIT, HELLO, OUTCOME, CommitProxy, Fault
 from tests.integration.instance_settings import change_settings
+from tests.integration.library_server import library_with_doors
 from tests.integration.sessions import (
     commit_error,
     in_background,
@@ -37,7 +38,7 @@ Begin = Callable[[], tuple[Connection, int]]
 @pytest.fixture(scope="module")
 def own_cluster() -> Iterator[Cluster]:
     """One instance; its commit socket is this module's to play with."""
-    cluster = Cluster(instances=1)
+    cluster = Cluster(instances=1, extension=library_with_doors())
     try:
         cluster.start()
         with cluster.connect() as connection:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.integration.library_server import Connection, library_connection
+from tests.cluster import Connection
+from tests.integration.library_server import library_connection
 
 LABELS_MAX = 100
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.cluster import Connection
 from tests.integration.key_types import KEY_TYPES, KeyType
-from tests.integration.library_server import Connection, library_connection
+from tests.integration.library_server import library_connection
 
 INTEGERS = ["smallint", "integer", "bigint"]
 FLOATS = ["real", "double precision"]

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.cluster import Connection
 from tests.integration.key_types import KEY_TYPES, TYPE_DEFINITIONS, KeyType
-from tests.integration.library_server import Connection, library_connection
+from tests.integration.library_server import library_connection
 
 DIRECTIONS = [("ASC", "LAST"), ("ASC", "FIRST"), ("DESC", "LAST"), ("DESC", "FIRST")]
 # No shrinking: a failure names the few wrong values already.

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.cluster import Connection
 from tests.integration.key_types import KEY_TYPES, TYPE_DEFINITIONS, KeyType
-from tests.integration.library_server import Connection, library_connection
+from tests.integration.library_server import library_connection
 
 # t_infomask (htup_details.h)
 HEAP_HASNULL = 0x0001
@@ -75,7 +76,8 @@ def test_compressed_values_stay_compressed(connection: Connection) -> None:
     connection.execute("CREATE TABLE compressed (filler text, value text)")
     connection.execute("INSERT INTO compressed VALUES ('x', repeat('ab', 20000))")
     row = connection.execute(
-        "SELECT pg_column_size(c.value), length(borealis_test.row_encode(c)), pg_column_size(d.value), d.value = c.value "
+        "SELECT pg_column_size(c.value), length(borealis_test.row_encode(c)), pg_column_size(d.value),"
+        " d.value = c.value "
         "FROM compressed c, LATERAL borealis_test.row_decode(borealis_test.row_encode(c), c) d"
     ).fetchone()
     assert row is not None

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from borealis.host.server_tree import find_postgres
 from tests.cluster import Cluster, Connection
 from tests.conftest import Connect
-from tests.integration.library_server import server_program
 
 
 def value_of(connection: Connection, query: str) -> object:
@@ -309,7 +309,10 @@ def test_dump_shows_the_cluster_s_value(connect: Connect, cluster: Cluster) -> N
     one.execute("CREATE SEQUENCE numbers")
     two.execute("SELECT nextval('numbers') FROM generate_series(1, 7)")
     dump = subprocess.run(
-        [server_program("pg_dump"), "-n", str(schema), "-d", cluster.dsn(1)], capture_output=True, text=True, check=True
+        [find_postgres() / "bin" / "pg_dump", "-n", str(schema), "-d", cluster.dsn(1)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "numbers', 7, true)" in dump.stdout
 

@@ -20,8 +20,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.c_units import build_units, connect, units_server, unprivileged_folder
-from tests.integration.library_server import NOBODY, Connection
+from borealis.host.account import NOBODY
+from tests.cluster import Connection
+from tests.integration.c_units import build_units, units_server
+from tests.integration.plain_server import connect, unprivileged_folder
 
 MAP_SIZE = 1 << 30
 READERS_MAX = 5

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.c_units import build_units, connect, units_server
-from tests.integration.library_server import Connection
+from tests.cluster import Connection
+from tests.integration.c_units import build_units, units_server
+from tests.integration.plain_server import connect
 
 INSERT, UPDATE, KEY_UPDATE, DELETE, INDEX_PUT, INDEX_DELETE = range(1, 7)
 EXCLUSIVE = 4

@@ -2,12 +2,12 @@
  * test_outcome.c
  *	  A SQL-callable way to fail after the decision, for tests.
  */
-#include "borealis.h"
+#include "../../borealis.h"
 
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "outcome.h"
+#include "../../outcome.h"
 
 PG_FUNCTION_INFO_V1(borealis_test_fail_after_decision);
 extern PGDLLEXPORT Datum borealis_test_fail_after_decision(PG_FUNCTION_ARGS);

@@ -3,8 +3,8 @@
  *	  SQL-callable doors to internals, for tests (test_functions.sql declares
  *	  them in schema borealis_test).
  */
-#include "key_codec.h"
-#include "row_codec.h"
+#include "../../key_codec.h"
+#include "../../row_codec.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_am.h"
