@@ -26,6 +26,7 @@ from borealis.wire.commit_messages import (
     SequenceOperation,
 )
 from borealis.wire.transaction_record import (
+    TABLE_KEY_BYTES,
     LockMode,
     Operation,
     RelationDelta,
@@ -211,8 +212,12 @@ class Session:
 
     def _change_catalog(self, attempt: Attempt) -> Generator[Step, Any, None]:
         attempt.catalog_entry = b"entry after %d" % self._catalog_version
-        if self._random.random() < 0.5:
+        kind = self._random.random()
+        if kind < 0.4:
             yield from self._append_to_lists(attempt)
+        elif kind < 0.8:  # as the building of an index does
+            attempt.locks.append((LockMode.EXCLUSIVE, row_key(LISTS, 0)[:TABLE_KEY_BYTES]))
+            yield from self._read_all_lists(attempt)
 
     def _read_lists(self, attempt: Attempt) -> Generator[Step, Any, None]:
         for number in self._some_lists(3):

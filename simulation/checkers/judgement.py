@@ -47,6 +47,8 @@ class Commit(NamedTuple):
 # The conflict matrix of docs/formats.md, written down a second time.
 _OPERATIONS = {1: "exclusive", 2: "update", 3: "exclusive", 4: "exclusive"}
 _LOCKS = {1: "key share", 2: "share", 3: "update", 4: "exclusive"}
+_WRITES = ("exclusive", "update")
+_TABLE_KEY_BYTES = 5
 _EXCLUDE = {
     *[("exclusive", other) for other in ("exclusive", "update", "share", "key share")],
     *[("update", other) for other in ("exclusive", "update", "share")],
@@ -178,7 +180,8 @@ def _judge_conflicts(commits: list[Commit]) -> Iterator[Violation]:
                 break
             for key, mine in touched[number]:
                 for other_key, theirs in touched[earlier_number]:
-                    if key == other_key and (mine, theirs) in _EXCLUDE:
+                    is_row_of = len(key) == _TABLE_KEY_BYTES and other_key.startswith(key) and theirs in _WRITES
+                    if is_row_of or (key == other_key and (mine, theirs) in _EXCLUDE):
                         yield Violation("lost update", f"{later.timestamp} did not see {earlier.timestamp}")
 
 

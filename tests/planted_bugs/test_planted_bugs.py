@@ -62,6 +62,11 @@ def ignore_locks(monkeypatch: pytest.MonkeyPatch) -> Parts:
     return Parts()
 
 
+def build_indexes_on_tables_that_change(monkeypatch: pytest.MonkeyPatch) -> Parts:
+    monkeypatch.setattr(conflicts.Generation, "_find_row", lambda *_: None)
+    return Parts()
+
+
 def forget_conflicts_without_raising_the_floor(monkeypatch: pytest.MonkeyPatch) -> Parts:
     monkeypatch.setattr(conflicts.ConflictWindow, "floor", property(lambda _: NO_TIMESTAMP))
     return Parts()
@@ -179,8 +184,8 @@ class _FaultyReplica(Replica):
 def skip_an_apply(monkeypatch: pytest.MonkeyPatch) -> Parts:
     class Forgetful(_FaultyReplica):
         def write(self, plan: ApplyPlan) -> Iterator[None]:
-            if len(plan.puts) > 3:
-                plan.puts.pop()
+            if len(plan.versions.puts) > 3:
+                plan.versions.puts.pop()
             return super().write(plan)
 
     del monkeypatch
@@ -249,6 +254,7 @@ BUGS = [
     PlantedBug("ignore a write", ignore_a_write_in_the_conflict_check, NONE, ("lost update", "incompatible order")),
     PlantedBug("updates pass", let_updates_of_a_row_pass_each_other, NONE, ("lost update", "lost append")),
     PlantedBug("ignore locks", ignore_locks, NONE, ("lost update",)),
+    PlantedBug("ignore locks on tables", build_indexes_on_tables_that_change, NONE, ("lost update",)),
     PlantedBug("no floor", forget_conflicts_without_raising_the_floor, NONE, ("lost update",)),
     PlantedBug(
         "acknowledge before persisting",

@@ -2,7 +2,6 @@
 
 import concurrent.futures.thread  # noqa: F401 - asyncio imports it late, when privileges are gone
 import logging
-import os
 import sys
 
 import uvloop
@@ -11,15 +10,7 @@ from borealis.adjudicator.server import TransactionServer
 from borealis.adjudicator.settings import Settings, parse_settings
 from borealis.foundation.clock import SystemClock
 from borealis.foundation.errors import BorealisError
-
-
-def _drop_privileges(settings: Settings) -> None:
-    """Everything is imported by now: an unprivileged user may be unable to read the interpreter's files."""
-    if settings.gid is not None:
-        os.setgroups([])
-        os.setgid(settings.gid)
-    if settings.uid is not None:
-        os.setuid(settings.uid)
+from borealis.foundation.privileges import drop_privileges
 
 
 async def _serve(settings: Settings) -> None:
@@ -33,7 +24,7 @@ def main() -> int:
         format="%(asctime)s %(levelname)s adjudicator %(name)s: %(message)s",
     )
     settings = parse_settings()
-    _drop_privileges(settings)
+    drop_privileges(settings.uid, settings.gid)
     try:
         uvloop.run(_serve(settings))
     except BorealisError as error:

@@ -14,7 +14,7 @@ from itertools import compress
 from typing import Final, NamedTuple, TypeAlias
 
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, NO_TIMESTAMP, Timestamp
-from borealis.wire.transaction_record import LockMode, Operation, TransactionRecord
+from borealis.wire.transaction_record import TABLE_KEY_BYTES, LockMode, Operation, TransactionRecord
 
 
 class ConflictClass(IntEnum):
@@ -65,7 +65,6 @@ _CODES_OF_OPERATIONS: Final = tuple(
 Footprint: TypeAlias = list[tuple[int, Sequence[bytes]]]
 """The keys that a transaction touches, by class; a class occurs at most twice, an empty one not at all."""
 
-_TABLE_KEY_BYTES: Final = 5
 _ROW_WRITES: Final = (ConflictClass.EXCLUSIVE, ConflictClass.UPDATE)
 
 # What a key costs in a generation besides its own bytes: object header, hash table entry, share of the timestamp.
@@ -90,7 +89,7 @@ def footprint_of(record: TransactionRecord) -> Footprint:
             if keys:
                 footprint.append((lock_class, keys))
         if record.catalog_entry:
-            tables = [key for key in record.lock_keys if len(key) == _TABLE_KEY_BYTES]
+            tables = [key for key in record.lock_keys if len(key) == TABLE_KEY_BYTES]
             if tables:
                 footprint.append((ConflictClass.TABLE, tables))
     return footprint
@@ -133,7 +132,7 @@ class Generation:
         """A row of one of the tables that was written after `read_timestamp`. Looks at everything: for DDL only."""
         for written in _ROW_WRITES:
             for key, timestamp in self.touched[written].items():
-                if timestamp > read_timestamp and len(key) > _TABLE_KEY_BYTES and key[:_TABLE_KEY_BYTES] in tables:
+                if timestamp > read_timestamp and len(key) > TABLE_KEY_BYTES and key[:TABLE_KEY_BYTES] in tables:
                     return key
         return None
 

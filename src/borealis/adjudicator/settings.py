@@ -69,6 +69,8 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         help="commits that wait longer are refused (default %(default)s)",
     )
     chosen = parser.parse_args(arguments)
+    if (chosen.uid is None) != (chosen.gid is None):
+        parser.error("--uid and --gid go together")
     if chosen.transaction_mib_max > 2048:
         parser.error("--transaction-mib-max: a transaction record cannot be larger than 2048 MiB")
     adjudicator = AdjudicatorLimits(

@@ -61,8 +61,9 @@ class RelationDelta(NamedTuple):
 KEEPS_RUNNING_TRANSACTIONS: Final = 1
 """Header flag: the catalog entry does not invalidate running transactions (statistics)."""
 
-# Namespace and relfilenode come first in every key.
-KEY_BYTES_MIN: Final = 5
+# Namespace and relfilenode come first in every key; a lock on a whole table has nothing else.
+TABLE_KEY_BYTES: Final = 5
+KEY_BYTES_MIN: Final = TABLE_KEY_BYTES + 1
 
 _HEADER: Final = struct.Struct("<16sQQQIIIIII")
 _HEADER_BYTES: Final = _HEADER.size
@@ -89,11 +90,11 @@ def _unpack_u32(count: int, data: Octets, offset: int) -> tuple[int, ...]:
     return struct.unpack_from(f"<{count}I", data, offset)
 
 
-def _cut_keys(blob: bytes, ends: Sequence[int], namespaces: frozenset[int]) -> list[bytes]:
+def _cut_keys(blob: bytes, ends: Sequence[int], namespaces: frozenset[int], least_bytes: int) -> list[bytes]:
     """The keys that end at `ends`; a key is never empty, so that ends which fall are found by their empty slices."""
     keys = [blob[start:end] for start, end in zip((0, *ends), ends, strict=False)]
-    if min(map(len, keys)) < KEY_BYTES_MIN or max(map(len, keys)) > KEY_BYTES_MAX:
-        raise Malformed(f"a key is not {KEY_BYTES_MIN} to {KEY_BYTES_MAX} bytes long")
+    if min(map(len, keys)) < least_bytes or max(map(len, keys)) > KEY_BYTES_MAX:
+        raise Malformed(f"a key is not {least_bytes} to {KEY_BYTES_MAX} bytes long")
     if not namespaces.issuperset(map(_first_byte, keys)):
         raise Malformed("a key is outside of the namespaces that are allowed")
     return keys
@@ -167,7 +168,7 @@ class TransactionRecord:
         end = values_at + value_ends[-1]
         if end > len(data):
             raise Malformed("the keys and values reach beyond the record")
-        keys = _cut_keys(bytes(data[keys_at:values_at]), key_ends, _WRITE_NAMESPACES)
+        keys = _cut_keys(bytes(data[keys_at:values_at]), key_ends, _WRITE_NAMESPACES, KEY_BYTES_MIN)
         if len(set(keys)) != count:
             raise Malformed("a key occurs twice among the writes")
         lengths = list(map(sub, value_ends, (0, *value_ends)))
@@ -194,7 +195,10 @@ class TransactionRecord:
         if end > len(data):
             raise Malformed("the lock keys reach beyond the record")
         self.lock_modes = modes
-        self.lock_keys = _cut_keys(bytes(data[keys_at:end]), ends, _ALL_NAMESPACES)
+        self.lock_keys = _cut_keys(bytes(data[keys_at:end]), ends, _ALL_NAMESPACES, TABLE_KEY_BYTES)
+        for mode, key in zip(modes, self.lock_keys, strict=True):
+            if len(key) == TABLE_KEY_BYTES and (mode != LockMode.EXCLUSIVE or key[0] != Namespace.ROW):
+                raise Malformed("a whole table can only be locked in exclusive mode")
         return end
 
     def _decode_catalog_entry(self, at: int, size: int, flags: int) -> int:

@@ -16,11 +16,12 @@ DELETES = (Operation.DELETE, Operation.DELETE_UNCHECKED)
 
 
 def keys(namespaces: tuple[int, ...] = (0x10, 0x20)) -> st.SearchStrategy[bytes]:
+    """Keys of rows and the like: longer than what stands for a whole table."""
     return st.builds(
         lambda namespace, relfilenode, tail: struct.pack(">BI", namespace, relfilenode) + tail,
         st.sampled_from(namespaces),
         st.integers(1, 5),
-        st.binary(max_size=12),
+        st.binary(min_size=1, max_size=12),
     )
 
 

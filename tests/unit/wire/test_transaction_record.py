@@ -69,7 +69,7 @@ def _check_rules(record: TransactionRecord) -> None:
     assert len({key for _, key, _ in written}) == len(written)
     for operation, key, value in written:
         assert Operation(operation)
-        assert 5 <= len(key) <= 1962
+        assert 6 <= len(key) <= 1962
         assert key[0] in (0x10, 0x20)
         assert bool(value) == (operation not in (Operation.DELETE, Operation.DELETE_UNCHECKED))
 
@@ -98,6 +98,9 @@ def patched(data: bytes, offset: int, field: bytes) -> bytes:
         (encode_transaction(ID, Timestamp(1), writes=[(1, KEY, b"v"), (2, KEY, b"w")]), "twice"),
         (encode_transaction(ID, Timestamp(1), locks=[(5, KEY)]), "lock mode"),
         (encode_transaction(ID, Timestamp(1), locks=[(1, b"\x50\0\0\0\1")]), "namespaces"),
+        (encode_transaction(ID, Timestamp(1), locks=[(3, b"\x10\0\0\0\1")]), "whole table"),
+        (encode_transaction(ID, Timestamp(1), locks=[(4, b"\x20\0\0\0\1")]), "whole table"),
+        (write(key=b"\x10\0\0\0\1"), "bytes long"),
         (patched(write(), 32, b"\1"), "catalog version"),
         (patched(write(), 60, b"\1"), "catalog"),
         (patched(encode_transaction(ID, Timestamp(1), catalog_entry=b"x"), 60, b"\2"), "flag"),
