@@ -2,13 +2,13 @@
 
 import argparse
 import logging
-import os
 import signal
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
 from borealis.foundation.errors import BorealisError
+from borealis.foundation.privileges import drop_privileges
 from borealis.storage.opening import StorageLayout
 from borealis.storage.server import StorageServer
 from borealis.storage.settings import StorageSettings
@@ -20,7 +20,9 @@ def main() -> int:
     settings = replace(StorageSettings(), **dict(options.set))
     layout = StorageLayout(options.data / "storage", options.run)
     try:
-        _prepare(layout, options.uid, options.gid)
+        drop_privileges(options.uid, options.gid)
+        for directory in layout.directories():
+            directory.mkdir(parents=True, exist_ok=True)
         server = StorageServer(layout, settings)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
@@ -37,8 +39,8 @@ def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="borealis-storage", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="data directory")
     parser.add_argument("--run", type=Path, required=True, help="directory of sockets and shared pages")
-    parser.add_argument("--uid", type=int, help="user to become")
-    parser.add_argument("--gid", type=int, help="group to become")
+    parser.add_argument("--uid", type=int, help="user to become before any data is touched")
+    parser.add_argument("--gid", type=int, help="group to become before any data is touched")
     parser.add_argument(
         "--set",
         type=_parse_setting,
@@ -47,7 +49,10 @@ def _parse_options() -> argparse.Namespace:
         metavar="NAME=NUMBER",
         help="change a setting: " + ", ".join(field.name for field in fields(StorageSettings)),
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if (options.uid is None) != (options.gid is None):
+        parser.error("--uid and --gid go together")
+    return options
 
 
 def _parse_setting(text: str) -> tuple[str, int]:
@@ -55,20 +60,6 @@ def _parse_setting(text: str) -> tuple[str, int]:
     if name not in {field.name for field in fields(StorageSettings)}:
         raise argparse.ArgumentTypeError(f"there is no setting {name!r}")
     return name, int(number)
-
-
-def _prepare(layout: StorageLayout, uid: int | None, gid: int | None) -> None:
-    """Make the directories and the page for the user that the process then becomes."""
-    for directory in layout.directories():
-        directory.mkdir(parents=True, exist_ok=True)
-    layout.page.touch()
-    if uid is None or gid is None or os.getuid() != 0:
-        return
-    for path in (*layout.directories(), layout.page):
-        os.chown(path, uid, gid)
-    os.setgroups([])
-    os.setgid(gid)
-    os.setuid(uid)
 
 
 if __name__ == "__main__":

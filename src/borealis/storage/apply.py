@@ -159,30 +159,24 @@ class Chunk(NamedTuple):
 
     puts: list[Entry]
     puts_that_may_cover: list[Entry]
-    put_bytes: int
-
-    @property
-    def writes(self) -> int:
-        return len(self.puts) + len(self.puts_that_may_cover)
 
 
 def cut_chunks(plan: ApplyPlan, writes_max: int, bytes_max: int) -> list[Chunk]:
     """The versions of a plan, cut so that one transaction stays bounded; at least one chunk, the last may be empty."""
     puts, may_cover = sorted(plan.versions.puts), sorted(plan.versions.puts_that_may_cover, reverse=True)
     if plan.writes <= writes_max and plan.octets <= bytes_max:
-        return [Chunk(puts, may_cover, plan.octets)]
-    chunks = [Chunk(part, [], size) for part, size in _cut(puts, writes_max, bytes_max)]
-    chunks += [Chunk([], part, size) for part, size in _cut(may_cover, writes_max, bytes_max)]
-    return chunks
+        return [Chunk(puts, may_cover)]
+    chunks = [Chunk(part, []) for part in _cut(puts, writes_max, bytes_max)]
+    return chunks + [Chunk([], part) for part in _cut(may_cover, writes_max, bytes_max)]
 
 
-def _cut(entries: list[Entry], writes_max: int, bytes_max: int) -> Iterable[tuple[list[Entry], int]]:
+def _cut(entries: list[Entry], writes_max: int, bytes_max: int) -> Iterable[list[Entry]]:
     start, size = 0, 0
     for index, (key, value) in enumerate(entries):
         length = len(key) + len(value)
         if index > start and (index - start == writes_max or size + length > bytes_max):
-            yield entries[start:index], size
+            yield entries[start:index]
             start, size = index, 0
         size += length
     if start < len(entries):
-        yield entries[start:], size
+        yield entries[start:]

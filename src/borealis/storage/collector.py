@@ -125,7 +125,7 @@ class Collector:
         with self._map.read() as reader:
             found = sweep(reader.scan_versions(self._sweep_from), horizon, self._sweep_entries)
         if found.garbage:
-            with self._map.write(len(found.garbage), 0) as writer:
+            with self._map.write() as writer:
                 writer.delete(Table.VERSIONS, found.garbage)
         self._sweep_from = found.resume
         return Collected(deleted=len(found.garbage), examined=found.examined)
@@ -136,8 +136,7 @@ class Collector:
         suffix = timestamp_suffix(horizon)
         left: list[bytes] = []
         try:
-            # Each key may take a tombstone along beyond the bound.
-            with self._map.write(deletes_max + len(keys), 0) as writer, writer.version_cursor() as cursor:
+            with self._map.write() as writer, writer.version_cursor() as cursor:
                 for key in keys:
                     deleted, is_all = clear_key(cursor, key, suffix, deletes_max - done.deleted)
                     done.deleted += deleted
@@ -151,7 +150,7 @@ class Collector:
         return done
 
     def _collect_drop(self, relfilenode: Relfilenode, dropped_at: Timestamp, limit: int) -> Collected:
-        with self._map.write(limit, 0) as writer:
+        with self._map.write() as writer:
             garbage, is_all = self._find_dropped(writer, relfilenode, dropped_at, limit)
             self._delete_dropped(writer, relfilenode, garbage, is_all)
         if is_all:

@@ -63,8 +63,8 @@ class MapWriter(MapReader, Protocol):
 class OrderedMap(Protocol):
     def read(self) -> AbstractContextManager[MapReader]: ...
 
-    def write(self, changes: int, put_bytes: int) -> AbstractContextManager[MapWriter]:
-        """Begin to write: at most so many puts and deletes, and so many bytes in the puts. Raises OutOfRoom."""
+    def write(self) -> AbstractContextManager[MapWriter]:
+        """A block that commits at its end. Raises OutOfRoom, in the block or at its end."""
         ...
 
 
@@ -152,7 +152,7 @@ class MemoryMap:
         yield _MemoryTransaction(self.tables)
 
     @contextmanager
-    def write(self, changes: int, put_bytes: int) -> Iterator[MapWriter]:  # noqa: ARG002 - memory needs no reserve
+    def write(self) -> Iterator[MapWriter]:
         transaction = _MemoryTransaction(self.tables)
         yield transaction
         self.tables = transaction.tables

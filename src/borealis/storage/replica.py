@@ -47,7 +47,7 @@ class Replica:
         chunks = cut_chunks(plan, self._settings.chunk_writes_max, self._settings.chunk_bytes_max)
         covered: list[bytes] = []
         for chunk in chunks[:-1]:
-            with self._map.write(chunk.writes, chunk.put_bytes) as writer:
+            with self._map.write() as writer:
                 covered += _write_chunk(writer, chunk)
             yield
         self._write_last(plan, chunks[-1], covered)
@@ -55,8 +55,7 @@ class Replica:
 
     def _write_last(self, plan: ApplyPlan, chunk: Chunk, covered: list[bytes]) -> None:
         after = plan.after
-        small_entries = len(plan.deltas) + len(plan.drops) + len(META_KEYS)
-        with self._map.write(chunk.writes + small_entries, chunk.put_bytes) as writer:
+        with self._map.write() as writer:
             covered = covered + _write_chunk(writer, chunk)
             change = None
             if plan.deltas:
@@ -94,7 +93,7 @@ class Replica:
     def _remember_horizon(self, horizon: Timestamp) -> None:
         """Persist it before the first version goes under it, so that a restart does not admit a reader below it."""
         if horizon > self.collected_horizon:
-            with self._map.write(1, len(HORIZON_KEY)) as writer:
+            with self._map.write() as writer:
                 writer.put(Table.META, [(HORIZON_KEY, horizon.to_bytes(8, "little"))])
             self.collected_horizon = horizon
 

@@ -16,8 +16,6 @@ class StorageSettings:
     # The map.
     map_bytes_max: int = 1 << 40
     map_readers_max: int = 1024
-    reserve_bytes_min: int = 16 * MEBIBYTE
-    reserve_bytes_max: int = GIBIBYTE
 
     # Apply. A plan collects whole batches up to these; a chunk is what one LMDB transaction writes at most.
     plan_writes_max: int = 16_384

@@ -5,6 +5,7 @@ The rounds are few here; docs/decisions/0001-lmdb-format.md has the figures of a
 """
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from lmdb import verify
 
 from borealis.foundation.pages import TRANSACTIONS_MAGIC, SharedPage, TransactionsWord
-from tests.integration.storage import judging_reader
+from tests.integration.storage import judging_reader, random_transactions
 from tests.integration.storage.bank import ACCOUNTS, BALANCE, Bank, decode_balance
 from tests.integration.storage.conftest import Start
 from tests.integration.storage.instance import Instance
@@ -36,7 +37,6 @@ BUSY = {
     "horizon_lag_ns": 20 * MILLISECOND_NS,
     "collect_keys_min": 8,
     "reader_check_interval_ns": 10 * MILLISECOND_NS,
-    "reserve_bytes_min": 1 << 20,
 }
 
 
@@ -76,6 +76,12 @@ def judging_readers(data: Path, run: Path, count: int) -> Iterator[list[JudgingR
 def transactions_page(run_directory: Path) -> Iterator[SharedPage]:
     with SharedPage.own(run_directory / "transactions.page", TRANSACTIONS_MAGIC) as page:
         yield page
+
+
+def test_random_transactions(tmp_path: Path) -> None:
+    command = [sys.executable, random_transactions.__file__, str(tmp_path), "0", str(2 * ROUNDS)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, f"{shlex.join(command)} failed: {run.stdout} {run.stderr}"
 
 
 def stream(bank: Bank, peer: JournalPeer, page: SharedPage, batches: int) -> None:

@@ -36,7 +36,7 @@ def write_rows(journal: Journal, count: int, size: int = 20_000) -> None:
 
 def test_a_map_at_its_limit(start: Start, peer: JournalPeer, journal: Journal, tmp_path: Path) -> None:
     write_rows(journal, 10)
-    storage = start(map_bytes_max=2 * MEBIBYTE, reserve_bytes_min=MEBIBYTE, room_retry_interval_ns=5 * MILLISECOND_NS)
+    storage = start(map_bytes_max=2 * MEBIBYTE, room_retry_interval_ns=5 * MILLISECOND_NS)
     peer.wait_applied(journal.timestamp)
     write_rows(journal, 200)
     peer.send_new_aside()
@@ -78,9 +78,7 @@ def fill_up(path: Path) -> None:
 
 
 def test_a_full_disk(small_disk: Path, run_directory: Path, peer: JournalPeer, journal: Journal) -> None:
-    storage = StorageProcess(
-        small_disk, run_directory, reserve_bytes_min=MEBIBYTE, room_retry_interval_ns=5 * MILLISECOND_NS
-    )
+    storage = StorageProcess(small_disk, run_directory, room_retry_interval_ns=5 * MILLISECOND_NS)
     storage.log_path = run_directory / "storage.log"
     try:
         storage.start()

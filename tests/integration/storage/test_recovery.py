@@ -123,7 +123,6 @@ def test_a_copied_data_directory_does_not_pass_for_the_original(
     peer.wait_applied(journal.timestamp)
     storage.kill()
     original = tmp_path / "storage" / "map"
-    assert (original / "data.mdb").stat().st_size < 300 << 20, "whoever copies it without care fills the disk"
     shutil.copytree(original, tmp_path / "copy")
     shutil.rmtree(original)
     (tmp_path / "copy").rename(original)

@@ -38,7 +38,7 @@ def test_a_key_is_cleared_in_slices(entries: Versions, horizon: int, limit: int,
 
 
 def clear(ordered_map: MemoryMap, key: bytes, horizon: int, limit: int) -> tuple[int, bool]:
-    with ordered_map.write(limit + 1, 0) as writer, writer.version_cursor() as cursor:
+    with ordered_map.write() as writer, writer.version_cursor() as cursor:
         return clear_key(cursor, key, timestamp_suffix(Timestamp(horizon)), limit)
 
 

@@ -14,7 +14,7 @@ from borealis.storage.ordered_map import MemoryMap, OrderedMap, Table
 from borealis.storage.settings import MEBIBYTE, StorageSettings
 from tests.unit.storage.versions import KEYS, as_stored
 
-SMALL = StorageSettings(map_bytes_max=64 * MEBIBYTE, reserve_bytes_min=MEBIBYTE)
+SMALL = StorageSettings(map_bytes_max=64 * MEBIBYTE)
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def test_as_a_sorted_dictionary(kind: str, steps: list, start: bytes) -> None:
         for action, changes, is_aborted in steps:
             before = dict(expected)
             try:
-                with ordered_map.write(len(changes), sum(len(value) for _, value in changes)) as writer:
+                with ordered_map.write() as writer:
                     if action == "delete":
                         writer.delete(Table.VERSIONS, [key for key, _ in changes])
                         for key, _ in changes:

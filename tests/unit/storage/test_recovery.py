@@ -22,7 +22,7 @@ from borealis.storage.snapshots import (
     truncation_bound,
 )
 
-SMALL = StorageSettings(map_bytes_max=256 * MEBIBYTE, reserve_bytes_min=MEBIBYTE)
+SMALL = StorageSettings(map_bytes_max=256 * MEBIBYTE)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_state_survives_and_nonsense_is_nothing(tmp_path: Path) -> None:
 
 
 def fill(environment: LmdbMap, position: int, rows: int = 500) -> None:
-    with environment.write(rows, rows * 100) as writer:
+    with environment.write() as writer:
         writer.put(Table.VERSIONS, [(b"%08d" % number, b"x" * 100) for number in range(rows)])
         writer.put(Table.META, [(b"position", position.to_bytes(8, "little"))])
 
