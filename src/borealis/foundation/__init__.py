@@ -1,4 +1,6 @@
-"""What every role shares: identifiers, the error taxonomy, shared pages, the clock. Imports nothing of the other roles.
+"""What every role shares: identifiers, the error taxonomy, shared pages, the clock, dropping privileges.
 
-Import from the modules: `identifiers`, `errors`, `pages`, `clock`.
+Imports nothing of the other roles.
+
+Import from the modules: `identifiers`, `errors`, `pages`, `clock`, `privileges`.
 """
