@@ -11,7 +11,7 @@ from typing import Final, Protocol, cast
 
 from borealis.adjudicator.recent_batches import RecentBatches
 from borealis.foundation.errors import Malformed, Reason, Rejected
-from borealis.foundation.identifiers import Position
+from borealis.foundation.identifiers import NO_TIMESTAMP, Position
 from borealis.journal.reading import BatchRange, JournalView, Truncated, read_batches, read_giant
 from borealis.journal.recovery import JournalDamaged
 from borealis.wire.commit_messages import encode_refusal
@@ -108,6 +108,7 @@ class Follower(asyncio.Protocol):
             return
         _log.info("a follower begins at position %d, %d bytes behind the end", position, view.end - position)
         self._next = position
+        self._desk.note_applied(Applied(position, NO_TIMESTAMP))  # what it asks for next says what it has
         self._desk.add_follower(self)
         self.pump()
 
