@@ -18,6 +18,10 @@ def reference(stock: StockServer) -> Server:
 
 @pytest.fixture
 def instances(cluster: Cluster) -> list[Server]:
+    return servers_of(cluster)
+
+
+def servers_of(cluster: Cluster) -> list[Server]:
     programs = find_postgres() / "bin"
     return [
         Server(programs, "127.0.0.1", cluster.port + number, ADMIN, DATABASE) for number in range(cluster.instances)
