@@ -70,6 +70,10 @@ class Task:
         self._waits = 0
         scheduler.after(0, lambda: self._advance(None))
 
+    @property
+    def is_over(self) -> bool:
+        return self._is_over
+
     def cancel(self) -> None:
         if not self._is_over:
             self._is_over = True

@@ -19,7 +19,7 @@ from simulation.service_process import ServiceProcess, TransactionsPage
 from simulation.storage_process import SETTINGS, StorageProcess
 
 START: Final = 1_700_000_000 * SECOND
-HEALING: Final = 500 * MILLISECOND
+HEALING: Final = 3 * SECOND
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,25 @@ class World:
         self._scheduler.run_until(START + duration)
         plan.stop()
         self._machine.is_over = True
-        self._scheduler.run_until(START + duration + HEALING)
+        self._wait_until(self._is_quiet)
         last = Session(0, self._machine, self._child_random())
         Task(self._scheduler, last.read_everything())
-        self._scheduler.run_until(START + duration + 2 * HEALING)
+        self._wait_until(lambda: any(attempt.client == 0 for attempt in self._machine.history.attempts[-1:]))
         evidence = Evidence(self._machine.history, self._service, self._storage, self._disk, self._unexpected_ends())
         return Report(self._seed, self.faults, self._machine.history, judge(evidence), self._service.deaths)
+
+    def _wait_until(self, is_reached: Callable[[], bool]) -> None:
+        """Let the world go on until then; a world that never gets there is judged as it is in the end."""
+        end = self._scheduler.now + HEALING
+        while self._scheduler.now < end and not is_reached():
+            self._scheduler.run_until(self._scheduler.now + 10 * MILLISECOND)
+
+    def _is_quiet(self) -> bool:
+        """Everything works, every client has gone, and storage has all that is in the journal."""
+        service, replica = self._service.service, self._storage.replica
+        if service is None or replica is None or not all(task.is_over for task in self._tasks):
+            return False
+        return replica.progress.position == service.journal.end
 
     def _start_clients(self) -> None:
         """Query processors start on a machine whose services are ready: until then its pages say nothing true."""
