@@ -19,6 +19,7 @@
 #include "ddl_statements.h"
 #include "dislodge.h"
 #include "layout.h"
+#include "key_codec.h"
 #include "object_ids.h"
 #include "reject.h"
 #include "sequence.h"
@@ -192,7 +193,10 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		dislodge_check_commit();
 	reject_utility(statement);
 	if (!is_end_of_transaction(statement))
+	{
 		ddl_check_pinned();
+		key_codec_check_alter_type(statement);
+	}
 	enter_scope(&scope, statement);
 	PG_TRY();
 	{

@@ -59,6 +59,8 @@ SERVED = {
     "log_checkpoints": "off",
     # Time, process, SQLSTATE: what the log check of the tests and an operator's grep need.
     "log_line_prefix": "%m [%p] %e ",
+    # A client that vanished must not keep a long query, and its snapshot, alive.
+    "client_connection_check_interval": "10s",
     "update_process_title": "off",
     "cluster_name": "",
 }
