@@ -1,4 +1,5 @@
 -- What the flights tell. Run it with: borealis psql -f examples/nycflights13/queries.sql
+\pset pager off
 
 \echo -- How many rows there are
 SELECT (SELECT count(*) FROM flights) AS flights, (SELECT count(*) FROM planes) AS planes,

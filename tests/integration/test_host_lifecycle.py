@@ -74,12 +74,15 @@ def test_status_tells_what_runs(cluster: Cluster) -> None:
     assert all(name in text for name in names)
 
 
-def test_psql_is_opened_on_an_instance(cluster: Cluster) -> None:
-    arguments = ("--data", cluster.data, "--instance", "2", "--", "-X", "-At", "-c", "SHOW port")
-    assert run_command("psql", *arguments).stdout.strip() == str(cluster.port + 1)
+@pytest.mark.parametrize("separator", [(), ("--",)])
+def test_psql_is_opened_on_an_instance(cluster: Cluster, separator: tuple[str, ...]) -> None:
+    options = ("-X", "-At", "-v", "name=port", "-c", "SHOW port")
+    answer = run_command("psql", "--data", cluster.data, "--instance", "2", *separator, *options)
+    assert answer.stdout.strip() == str(cluster.port + 1), answer.stderr
     missing = run_command("psql", "--data", cluster.data, "--instance", "3")
     assert missing.returncode == 1
     assert "there is no instance 3" in missing.stderr
+    assert run_command("status", "--data", cluster.data, "-c", "SHOW port").returncode == 2
 
 
 def test_a_second_host_on_the_same_data_is_refused(cluster: Cluster) -> None:

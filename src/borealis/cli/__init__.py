@@ -11,7 +11,15 @@ DATA_DEFAULT = Path("data")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if options.run is _run_psql:
+        # What is not ours is psql's, with or without a "--" in between.
+        if "--" in unknown:
+            unknown.remove("--")
+        options.arguments = unknown
+    elif unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         status: int = options.run(options)
     except Unavailable as error:
@@ -76,11 +84,13 @@ def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def _add_psql(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     psql = commands.add_parser(
-        "psql", help="open psql on an instance", usage="borealis psql [options] [-- ARGUMENT ...]"
+        "psql",
+        help="open psql on an instance",
+        usage="borealis psql [--data DIR] [--instance N] [OPTION OF PSQL ...]",
+        allow_abbrev=False,
     )
     _add_data(psql)
     psql.add_argument("--instance", type=int, default=1, metavar="N", help="number of the instance (default: 1)")
-    psql.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="for psql itself")
     psql.set_defaults(run=_run_psql)
 
 
