@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from borealis.foundation.identifiers import NO_TIMESTAMP, Relfilenode, Timestamp
-from borealis.storage.garbage import clear_key, find_dropped, sweep
-from borealis.storage.ordered_map import MapReader, MapWriter, OrderedMap, Table
+from borealis.storage.garbage import clear_key, clear_relation, sweep
+from borealis.storage.ordered_map import OrderedMap, Table
 from borealis.storage.stored_key import relation_prefixes, timestamp_suffix
 
 # A slice deletes at most so many versions for each key that it may look at; what is left of a key waits its turn.
@@ -150,27 +150,18 @@ class Collector:
         return done
 
     def _collect_drop(self, relfilenode: Relfilenode, dropped_at: Timestamp, limit: int) -> Collected:
+        deletes_max = DELETES_PER_KEY * limit
+        done = Collected()
+        is_all = True
         with self._map.write() as writer:
-            garbage, is_all = self._find_dropped(writer, relfilenode, dropped_at, limit)
-            self._delete_dropped(writer, relfilenode, garbage, is_all)
+            with writer.version_cursor() as cursor:
+                for prefix in relation_prefixes(relfilenode):
+                    deleted, is_all = clear_relation(cursor, prefix, dropped_at, deletes_max - done.deleted)
+                    done.deleted += deleted
+                    if not is_all:
+                        break
+            if is_all:
+                writer.delete(Table.DROPS, [relfilenode.to_bytes(4, "big")])
         if is_all:
             del self._drops[relfilenode]
-        return Collected(deleted=len(garbage), examined=len(garbage))
-
-    @staticmethod
-    def _find_dropped(
-        reader: MapReader, relfilenode: Relfilenode, dropped_at: Timestamp, limit: int
-    ) -> tuple[list[bytes], bool]:
-        garbage: list[bytes] = []
-        for prefix in relation_prefixes(relfilenode):
-            more, is_all = find_dropped(reader.scan_versions(prefix), prefix, dropped_at, limit - len(garbage))
-            garbage += more
-            if not is_all:
-                return garbage, False
-        return garbage, True
-
-    @staticmethod
-    def _delete_dropped(writer: MapWriter, relfilenode: Relfilenode, garbage: list[bytes], is_all: bool) -> None:
-        writer.delete(Table.VERSIONS, garbage)
-        if is_all:
-            writer.delete(Table.DROPS, [relfilenode.to_bytes(4, "big")])
+        return done

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from borealis.foundation.identifiers import Timestamp
-from borealis.storage.stored_key import TIMESTAMP_BYTES, key_of, timestamp_suffix
+from borealis.storage.stored_key import TIMESTAMP_BYTES, timestamp_suffix
 
 
 class VersionCursor(Protocol):
@@ -98,17 +98,17 @@ def sweep(versions: Iterable[tuple[bytes, bool]], horizon: Timestamp, limit: int
     return found
 
 
-def find_dropped(
-    versions: Iterable[tuple[bytes, bool]], prefix: bytes, dropped_at: Timestamp, limit: int
-) -> tuple[list[bytes], bool]:
-    """Stored keys under `prefix` written at or before the drop, and whether that is all of them."""
+def clear_relation(cursor: VersionCursor, prefix: bytes, dropped_at: Timestamp, limit: int) -> tuple[int, bool]:
+    """Delete what is under a prefix and not newer than the drop, at most `limit`: how many, and whether that is all."""
     drop_suffix = timestamp_suffix(dropped_at)
-    garbage: list[bytes] = []
-    for stored, _ in versions:
-        if not key_of(stored).startswith(prefix):
-            break
-        if len(garbage) == limit:
-            return garbage, False
+    deleted = 0
+    cursor.set_range(prefix)
+    while (stored := bytes(cursor.key())).startswith(prefix):
+        if deleted >= limit:
+            return deleted, False
         if stored[-TIMESTAMP_BYTES:] >= drop_suffix:
-            garbage.append(stored)
-    return garbage, True
+            cursor.delete()
+            deleted += 1
+        else:
+            cursor.next()
+    return deleted, True

@@ -9,7 +9,6 @@ its place and the journal brings the rest. `judge` decides; the rest of the modu
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -84,6 +83,8 @@ def boot_identity() -> str:
     if _BOOT_ID.exists():
         return _BOOT_ID.read_text().strip()
     if sys.platform == "darwin":
+        import subprocess  # two megabytes that other systems spare
+
         command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     return ""

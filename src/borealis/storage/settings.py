@@ -36,7 +36,7 @@ class StorageSettings:
     collect_keys_min: int = 64
     collect_keys_max: int = 4_096
     collect_queue_max: int = 1_000_000
-    sweep_entries: int = 2_000
+    sweep_entries: int = 500
     reader_check_interval_ns: int = SECOND_NS
 
     # Snapshots.

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from borealis.foundation.identifiers import Timestamp
-from borealis.storage.garbage import clear_key, find_dropped, sweep
+from borealis.storage.garbage import clear_key, clear_relation, sweep
 from borealis.storage.ordered_map import MemoryMap, Table
 from borealis.storage.stored_key import stored_key, timestamp_of, timestamp_suffix
 from tests.unit.storage.versions import KEYS, Versions, as_stored, needed, scan, versions
@@ -55,15 +55,14 @@ def test_a_tombstone_outlives_the_versions_before_it() -> None:
 @given(versions, st.integers(0, 31), st.integers(1, 5))
 def test_a_dropped_relation_goes_up_to_its_drop(entries: Versions, dropped_at: int, limit: int) -> None:
     other = b"\x10\0\0\0\x02z"
-    stored = as_stored(entries | {(other, 1): b"other relation"})
+    ordered_map = MemoryMap({Table.VERSIONS: as_stored(entries | {(other, 1): b"other relation"})})
     is_all = False
     while not is_all:
-        prefix = KEYS[0][:5]
-        garbage, is_all = find_dropped(scan(stored, prefix), prefix, Timestamp(dropped_at), limit)
-        for name in garbage:
-            del stored[name]
+        with ordered_map.write() as writer, writer.version_cursor() as cursor:
+            deleted, is_all = clear_relation(cursor, KEYS[0][:5], Timestamp(dropped_at), limit)
+        assert is_all or deleted == limit
     kept = {name: value for name, value in entries.items() if name[1] > dropped_at}
-    assert stored == as_stored(kept | {(other, 1): b"other relation"})
+    assert ordered_map.tables[Table.VERSIONS] == as_stored(kept | {(other, 1): b"other relation"})
 
 
 @given(st.binary(max_size=20), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
