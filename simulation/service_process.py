@@ -15,7 +15,7 @@ from borealis.adjudicator.conflicts import WindowLimits
 from borealis.adjudicator.outcomes import OutcomeLimits
 from borealis.adjudicator.recent_batches import RecentBatches
 from borealis.adjudicator.service import RoomNeeded, ServiceLimits, TransactionService
-from borealis.foundation.errors import InvariantViolation
+from borealis.foundation.errors import BorealisError, InvariantViolation
 from borealis.foundation.identifiers import CatalogVersion, Position, SchemaVersion, Timestamp
 from borealis.journal.file_journal import NoRoom
 from borealis.wire.commit_messages import Answer, Refused
@@ -130,7 +130,7 @@ class ServiceProcess:
             takes_along()
         except NoRoom:
             self.kill()  # no room even for a lease: the supervisor tries again
-        except Exception as error:
+        except BorealisError as error:
             self.fatal.append(error)
             self.kill()
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from random import Random
 
-from borealis.foundation.errors import InvariantViolation
+from borealis.foundation.errors import BorealisError, InvariantViolation
 from borealis.foundation.identifiers import NO_TIMESTAMP, Position
 from borealis.journal.reading import read_batches, read_giant
 from borealis.storage.horizon import HorizonTracker, ReaderSlot
@@ -105,7 +105,7 @@ class StorageProcess:
             action()
         except ProcessKilled:
             self.kill()
-        except Exception as error:
+        except BorealisError as error:
             self.fatal.append(error)
             self.kill()
 

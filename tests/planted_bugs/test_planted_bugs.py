@@ -196,10 +196,10 @@ def apply_twice(monkeypatch: pytest.MonkeyPatch) -> Parts:
     """The position is not written with the versions but a transaction later."""
 
     class Stuttering(_FaultyReplica):
-        def _write_last(self, plan: ApplyPlan, chunk: Any) -> None:
+        def _write_last(self, plan: ApplyPlan, *others: Any) -> None:
             with self._map.read() as reader:
                 before = [(key, reader.get(Table.META, key)) for key in storage_replica.META_KEYS]
-            super()._write_last(plan, chunk)
+            super()._write_last(plan, *others)
             known = self._map.tables[Table.META]
             for key, value in before:
                 if value is not None:
@@ -235,7 +235,7 @@ def write_half_a_batch_visibly(monkeypatch: pytest.MonkeyPatch) -> Parts:
         def write(self, plan: ApplyPlan) -> Iterator[None]:
             self.progress = plan.after
             for _ in super().write(plan):
-                with self._map.write(0, 0) as writer:
+                with self._map.write() as writer:
                     _store_progress(writer, plan)
                 yield
 
