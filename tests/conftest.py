@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import itertools
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,14 @@ from tests.stock import StockServer
 Connect = Callable[..., Connection]
 
 FAILED = pytest.StashKey[bool]()
+
+# Bound on the end of the threads of tests that are over.
+THREADS_END_S = 60
+
+
+def pytest_unconfigure() -> None:
+    """A thread that a hanging test has left behind must not keep the whole run from ending."""
+    faulthandler.dump_traceback_later(THREADS_END_S, exit=True)
 
 
 @pytest.hookimpl(wrapper=True)
