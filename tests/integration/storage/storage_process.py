@@ -18,12 +18,15 @@ class StorageProcess:
         self._settings = settings
         self._process: subprocess.Popen[str] | None = None
         self.log_path = data / "storage.log"
+        self.arguments: list[str] = []
 
     def start(self, wait: bool = True) -> None:
         options = [f"--set={name}={number}" for name, number in self._settings.items()]
-        command = [sys.executable, "-m", "borealis.storage", "--data", str(self.data), "--run", str(self.run), *options]
+        command = [sys.executable, "-m", "borealis.storage", "--data", str(self.data), "--run", str(self.run)]
         with self.log_path.open("a") as log:
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            self._process = subprocess.Popen(
+                [*command, *options, *self.arguments], stdout=subprocess.PIPE, stderr=log, text=True
+            )
         if wait:
             self.wait_ready()
 

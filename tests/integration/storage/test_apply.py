@@ -1,9 +1,11 @@
 """The storage process end to end: what the journal says is what a reader of the map finds."""
 
+import os
 import shutil
 from pathlib import Path
 
 import lmdb
+import pytest
 
 from tests.integration.storage.conftest import Start
 from tests.integration.storage.journal_peer import Journal, JournalPeer, row
@@ -168,3 +170,26 @@ def test_a_map_of_another_format_is_refused_with_advice(start: Start, peer: Jour
     assert "move" in storage.log()
     peer.wait_followed()
     assert len(peer.followed) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_privileges_are_dropped(run_directory: Path, peer: JournalPeer, journal: Journal) -> None:
+    nobody = 65534
+    timestamp = journal.write((1, row(1), b"one"))
+    data = run_directory / "data"
+    data.mkdir()
+    for directory in (run_directory, data):
+        os.chown(directory, nobody, nobody)
+    storage = StorageProcess(data, run_directory)
+    storage.arguments = ["--uid", str(nobody), "--gid", str(nobody)]
+    try:
+        storage.start()
+        peer.wait_applied(timestamp)
+        status = Path(f"/proc/{storage.process_id}/status").read_text()
+        assert f"Uid:\t{nobody}\t{nobody}\t{nobody}\t{nobody}" in status
+        assert f"Gid:\t{nobody}\t{nobody}\t{nobody}\t{nobody}" in status
+        assert "Groups:\t \n" in status
+        assert {path.stat().st_uid for path in (data / "storage").rglob("*")} == {nobody}
+        assert (data / "storage" / "map" / "lock.mdb").stat().st_mode & 0o777 == 0o660
+    finally:
+        storage.close()

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+from tests.integration.storage.bank import Bank
 from tests.integration.storage.conftest import Start
 from tests.integration.storage.journal_peer import Journal, JournalPeer, row
 from tests.integration.storage.map_view import MapView
@@ -147,6 +148,32 @@ def test_a_clean_map_survives_a_reboot(start: Start, peer: JournalPeer, journal:
     assert peer.followed[-1] == journal.end
     assert not map_state(tmp_path)["is_clean"]
     check_all(journal, tmp_path, 20)
+
+
+def test_snapshots_beside_a_busy_writer(start: Start, peer: JournalPeer, journal: Journal, tmp_path: Path) -> None:
+    """A snapshot is a state between two commits, whatever is written while it is being copied."""
+    bank = Bank(journal, seed=11)
+    storage = start(snapshot_journal_bytes=100_000, chunk_writes_max=20)
+    for _ in range(3):
+        taken = len(peer.snapshots)
+        while len(peer.snapshots) == taken:
+            bank.transact(40)
+            peer.send_new()
+            peer.wait_applied(journal.timestamp)
+        storage.kill()
+        lose_power(tmp_path)
+        journal.drop_first(sum(start < peer.snapshots[-1] for start, _ in journal.batches))
+        bank.transact(5)
+        followed = len(peer.followed)
+        storage.start()
+        peer.wait_followed(followed + 1)
+        assert peer.followed[-1] >= peer.snapshots[-1]
+        wait_until(
+            lambda expected=journal.timestamp: storage.words()["APPLIED"] == expected,
+            "the journal is applied",
+        )
+        with MapView(tmp_path) as view:
+            assert view.at(journal.timestamp) == bank.rows
 
 
 def map_state(data: Path) -> dict[str, object]:
