@@ -30,11 +30,13 @@ from borealis.wire.frames import Frame, FrameReader
 from borealis.wire.transaction_record import TransactionRecord
 
 _log = logging.getLogger("commit")
+# Requests up to this size are not counted while they wait for their decision: their number is bounded.
+_SMALL_BYTES: Final = 65_536
 _HELLO_LIMITS: Final = {int(CommitFrame.HELLO): HELLO_BYTES}
 
 
 class Intake:
-    """Counts the bytes of requests on their way in, over all connections."""
+    """Counts the bytes of requests that arrive or wait to be decided, over all connections."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
@@ -73,6 +75,7 @@ class CommitSession(asyncio.Protocol):
         self._intake = intake
         self._reader = FrameReader(_HELLO_LIMITS)
         self._counted = 0
+        self._undecided_bytes = 0
         self._is_greeted = False
         self._is_waiting = False
         self._transport: asyncio.Transport | None = None
@@ -101,7 +104,7 @@ class CommitSession(asyncio.Protocol):
             _log.exception("a request could not be understood")
             self._fail(number, Reason.MALFORMED, "the request could not be understood")
         else:
-            if not self._count(self._reader.buffered_bytes):
+            if not self._count(self._reader.buffered_bytes + self._undecided_bytes):
                 self._fail(number, Reason.STORAGE_BEHIND, "too many bytes are waiting to be committed")
 
     def _take(self, frame: Frame) -> None:
@@ -115,6 +118,8 @@ class CommitSession(asyncio.Protocol):
         request: Request
         if frame.type == CommitFrame.COMMIT:
             request = TransactionRecord(payload)
+            if len(payload) > _SMALL_BYTES:
+                self._undecided_bytes = len(payload)
         elif frame.type == CommitFrame.OUTCOME:
             request = decode_outcome_query(payload)
         else:
@@ -135,6 +140,9 @@ class CommitSession(asyncio.Protocol):
     def answer(self, number: int, answer: Answer) -> None:
         """Answer the one request of this session that is in flight."""
         self._is_waiting = False
+        if self._undecided_bytes:
+            self._undecided_bytes = 0
+            self._count(self._reader.buffered_bytes)
         if type(answer) is Refused and answer.reason is Reason.MALFORMED:
             self._fail(number, answer.reason, answer.text)
         elif self._transport is not None:
@@ -149,12 +157,12 @@ class CommitSession(asyncio.Protocol):
         self._write(encode_error(number, reason, text))
         self.close()
 
-    def _count(self, buffered: int) -> bool:
-        if buffered <= self._counted:
-            self._intake.shrink(self._counted - buffered)
-        elif not self._intake.grow(buffered - self._counted):
+    def _count(self, held_bytes: int) -> bool:
+        if held_bytes <= self._counted:
+            self._intake.shrink(self._counted - held_bytes)
+        elif not self._intake.grow(held_bytes - self._counted):
             return False
-        self._counted = buffered
+        self._counted = held_bytes
         return True
 
     def close(self) -> None:

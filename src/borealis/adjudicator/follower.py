@@ -58,6 +58,11 @@ class Follower(asyncio.Protocol):
         self._may_write = asyncio.Event()
         self._may_write.set()
 
+    @property
+    def next_position(self) -> Position | None:
+        """The position of the next batch that it gets; None as long as it has not asked for any."""
+        return self._next
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         stream = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         stream.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)

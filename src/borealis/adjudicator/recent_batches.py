@@ -38,6 +38,13 @@ class RecentBatches:
             self._covered_from = Position(oldest + len(dropped))
             self._bytes -= len(dropped)
 
+    def forget(self, before: Position) -> None:
+        """Let go of what lies before a position: nobody who follows closely needs it any more."""
+        while self._batches and self._batches[0][0] < before:
+            oldest, dropped = self._batches.popleft()
+            self._covered_from = Position(oldest + len(dropped))
+            self._bytes -= len(dropped)
+
     def since(self, position: Position) -> list[tuple[Position, Octets]]:
         """The batches at or after a covered position, in order."""
         found: list[tuple[Position, Octets]] = []

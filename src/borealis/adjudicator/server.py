@@ -251,6 +251,8 @@ class TransactionServer:
             oldest = min(read_oldest_timestamp(self._settings.run) or acknowledged, self._acknowledged_before)
             self._acknowledged_before = acknowledged
             self._service.forget(self._clock.now(), oldest)
+            positions = [position for follower in self._followers if (position := follower.next_position) is not None]
+            self._recent.forget(min(positions, default=self._service.journal.end))
             self._truncate()
             self._schedule_maintenance()
         except BaseException as error:

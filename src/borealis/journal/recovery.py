@@ -10,6 +10,7 @@ the highest epoch wins, and epochs never fall along the journal.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -157,7 +158,8 @@ def _find_segment(disk: Disk, zones: Sequence[Path], position: Position, least_e
     best = max(whole, key=lambda segment: segment.header.epoch)
     source = zones[found.index(best)] / best.name
     for zone, segment in zip(zones, found, strict=True):
-        if segment is None or segment.header != best.header:
+        is_sound = segment is not None and segment.header == best.header
+        if not is_sound and not _mend_beginning(disk, source, zone / best.name, best.header):
             _copy(disk, source, zone)
     return best
 
@@ -183,6 +185,29 @@ def _read_beginning(disk: Disk, path: Path, least_epoch: Epoch) -> Segment | Non
         return None
     finally:
         file.close()
+
+
+def _mend_beginning(disk: Disk, source: Path, damaged: Path, header: SegmentHeader) -> bool:
+    """Write header and checkpoint anew where only they are damaged. False if the file is missing or another's.
+
+    What else is in it stays: it may be more than the source has.
+    """
+    if damaged.name not in disk.list_names(damaged.parent):
+        return False
+    reading, writing = disk.open(source), disk.open(damaged)
+    try:
+        if writing.size() < header.size:
+            return False
+        with suppress(Malformed):
+            if decode_segment_header(writing.read_at(0, SEGMENT_HEADER_BYTES)) != header:
+                return False
+        checkpoint = decode_batch_header(reading.read_at(SEGMENT_HEADER_BYTES, BATCH_HEADER_BYTES))
+        writing.write_at(0, reading.read_at(0, SEGMENT_HEADER_BYTES + checkpoint.length))
+        writing.sync()
+        return True
+    finally:
+        reading.close()
+        writing.close()
 
 
 def _check_never_begun(disk: Disk, path: Path, position: Position, least_epoch: Epoch) -> None:

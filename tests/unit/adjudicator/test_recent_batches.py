@@ -27,6 +27,18 @@ def test_what_is_covered_is_all_there(lengths: list[int]) -> None:
     assert not recent.covers(Position(999))
 
 
+def test_what_is_forgotten_is_not_covered() -> None:
+    recent = RecentBatches(Position(0))
+    for position in (64, 72, 80):
+        recent.add(Position(position), b"a" * 8)
+    recent.forget(Position(80))
+    assert not recent.covers(Position(72))
+    assert recent.since(Position(80)) == [(80, b"a" * 8)]
+    recent.forget(Position(88))
+    assert recent.covers(Position(88))
+    assert recent.since(Position(88)) == []
+
+
 def test_a_follower_in_the_gap_between_segments_gets_the_next_batch() -> None:
     recent = RecentBatches(Position(0))
     recent.add(Position(64), b"a" * 8)

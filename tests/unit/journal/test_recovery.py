@@ -202,6 +202,19 @@ def test_a_damaged_batch_is_repaired_from_the_other_zone(zones: list[Path], zone
         assert (zones[0] / name).read_bytes() == (zones[1] / name).read_bytes()
 
 
+def test_a_damaged_beginning_is_mended_and_what_follows_it_stays(zones: list[Path]) -> None:
+    """Zone 2 holds a batch more than zone 1, behind a beginning that cannot be read any more."""
+    payloads = fill(zones, 3)
+    begin, end = last_batch(zones)
+    path = only_segment(zones[0])
+    data = bytearray(path.read_bytes())
+    data[begin:end] = bytes(end - begin)
+    path.write_bytes(data)
+    damage(only_segment(zones[1]), 9, lambda byte: byte ^ 1)
+    assert reopened(zones) == payloads
+    assert path.read_bytes() == only_segment(zones[1]).read_bytes()
+
+
 @pytest.mark.parametrize("zone", [0, 1])
 def test_a_zone_that_comes_back_empty_is_filled_again(zones: list[Path], zone: int) -> None:
     payloads = fill(zones, 60)
