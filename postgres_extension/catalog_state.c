@@ -36,6 +36,7 @@ typedef struct Session
 {
 	pg_atomic_uint32 command_depth;
 	pg_atomic_uint32 has_ddl;
+	pg_atomic_uint32 is_pinned; /* its transaction has a read timestamp */
 	pg_atomic_uint32 dislodged; /* transaction that is asked to end */
 } Session;
 
@@ -110,6 +111,7 @@ catalog_state_startup(void)
 		{
 			pg_atomic_init_u32(&state->sessions[i].command_depth, 0);
 			pg_atomic_init_u32(&state->sessions[i].has_ddl, 0);
+			pg_atomic_init_u32(&state->sessions[i].is_pinned, 0);
 			pg_atomic_init_u32(&state->sessions[i].dislodged, 0);
 		}
 	}
@@ -376,6 +378,7 @@ session_start(void)
 {
 	pg_atomic_write_u32(&my_session()->command_depth, 0);
 	pg_atomic_write_u32(&my_session()->has_ddl, 0);
+	pg_atomic_write_u32(&my_session()->is_pinned, 0);
 	pg_atomic_write_u32(&my_session()->dislodged, 0);
 }
 
@@ -407,22 +410,47 @@ session_has_ddl(BackendId session)
 	return get_flag(session, offsetof(Session, has_ddl)) != 0;
 }
 
+void
+session_set_pinned(bool is_pinned)
+{
+	if (MyBackendId != InvalidBackendId)
+		pg_atomic_write_u32(&my_session()->is_pinned, is_pinned);
+}
+
 bool
-session_is_idle(BackendId session)
+session_reads_client(BackendId session)
 {
 	PGPROC	   *proc = BackendIdGetProc(session);
 
-	if (proc == NULL)
-		return false;
+	return proc != NULL && proc->wait_event_info == WAIT_EVENT_CLIENT_READ;
+}
+
+bool
+session_is_in_command(BackendId session)
+{
+	return get_flag(session, offsetof(Session, command_depth)) != 0;
+}
+
+bool
+session_is_idle(BackendId session)
+{
 	pg_memory_barrier();
-	return proc->wait_event_info == WAIT_EVENT_CLIENT_READ &&
-		get_flag(session, offsetof(Session, command_depth)) == 0;
+	return session_reads_client(session) && !session_is_in_command(session) &&
+		get_flag(session, offsetof(Session, is_pinned)) != 0;
 }
 
 void
 session_set_dislodged(BackendId session, LocalTransactionId transaction)
 {
 	pg_atomic_write_u32(&state->sessions[session - 1].dislodged, transaction);
+}
+
+bool
+session_is_dislodged(void)
+{
+	return state != NULL && MyBackendId != InvalidBackendId &&
+		MyProc->lxid != InvalidLocalTransactionId &&
+		pg_atomic_read_u32(&my_session()->dislodged) == MyProc->lxid;
 }
 
 bool

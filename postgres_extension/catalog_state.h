@@ -63,11 +63,19 @@ extern void session_command_enter(void);
 extern void session_command_leave(void);
 extern void session_set_has_ddl(bool has_ddl);
 extern bool session_has_ddl(BackendId session);
-/* True if the session only waits for its client's next command. */
+/* The transaction has its read timestamp: from now on only its own schema will do. */
+extern void session_set_pinned(bool is_pinned);
+extern bool session_is_in_command(BackendId session);
+extern bool session_reads_client(BackendId session);
+/*
+ * True if the session only waits for its client's next command, and will find
+ * then that its transaction's schema is no longer in force.
+ */
 extern bool session_is_idle(BackendId session);
 /* See dislodge.c.  Taking it clears it; false if it meant another transaction. */
 extern void session_set_dislodged(BackendId session, LocalTransactionId transaction);
 extern bool session_take_dislodged(void);
+extern bool session_is_dislodged(void);
 
 /* ---- this instance's chunk of OIDs ---- */
 

@@ -68,16 +68,22 @@ ddl_is_replaying(void)
 
 /* ---- one entry ---- */
 
-/* False: it is not in the map yet. */
+/*
+ * False: it is not there yet.  An entry above the acknowledged timestamp may be
+ * in the map already; but then transactions could get a read timestamp below the
+ * schema that they find.
+ */
 static bool
 read_entry(uint64 version, uint32 *size)
 {
+	BorealisTimestamp timestamp = shared_acknowledged_timestamp();
 	uint8		key[KEY_SIZE];
 	uint64		big_endian = pg_hton64(version);
 
+	shared_wait_applied(timestamp);
 	key[0] = KEY_NAMESPACE_CATALOG;
 	memcpy(key + 1, &big_endian, sizeof(big_endian));
-	return storage_read(key, sizeof(key), PG_UINT64_MAX, &entry_buffer, size);
+	return storage_read(key, sizeof(key), timestamp, &entry_buffer, size);
 }
 
 static void
@@ -217,7 +223,6 @@ catch_up(void)
 		long		pause_ms;
 
 		CHECK_FOR_INTERRUPTS();
-		shared_wait_applied(shared_acknowledged_timestamp());
 		pause_ms = replay_next();
 		if (pause_ms > 0)
 			return pause_ms;

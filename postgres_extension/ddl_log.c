@@ -333,7 +333,10 @@ transaction_ended(XactEvent event, void *unused)
 	if (event == XACT_EVENT_ABORT)
 		catalog_commit_leave(false);
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT)
+	{
 		session_set_has_ddl(false);
+		session_set_pinned(false);
+	}
 }
 
 /*

@@ -15,6 +15,8 @@
  */
 #include "borealis.h"
 
+#include <signal.h>
+
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
@@ -62,7 +64,12 @@ dislodge_request(const VirtualTransactionId *transaction)
 void
 dislodge_insist(const VirtualTransactionId *transaction)
 {
-	(void) CancelVirtualTransaction(*transaction, PROCSIG_RECOVERY_CONFLICT_LOCK);
+	int			pid = pid_of(transaction);
+
+	if (pid == 0)
+		return;
+	session_set_dislodged(transaction->backendId, transaction->localTransactionId);
+	kill(pid, SIGTERM);
 }
 
 /* ---- being asked ---- */
@@ -103,8 +110,9 @@ roll_back_block(void)
 static bool
 waits_for_client(void)
 {
-	return MyBEEntry != NULL && MyBEEntry->st_state == STATE_IDLEINTRANSACTION &&
-		IsTransactionBlock();
+	return MyBEEntry != NULL && IsTransactionBlock() &&
+		(MyBEEntry->st_state == STATE_IDLEINTRANSACTION ||
+		 MyBEEntry->st_state == STATE_IDLEINTRANSACTION_ABORTED);
 }
 
 static void
@@ -119,23 +127,35 @@ obey(void)
 /* ---- what the client hears ---- */
 
 /*
- * While the catalogs change under a transaction that is not to see them, it meets
- * errors that say so in the server's ways.
+ * When the catalogs change under a transaction that is not to see them, its
+ * statements may fail in other ways before they get to the check.
  */
 static bool
 is_caused_by_schema(const ErrorData *edata)
 {
-	return (edata->sqlerrcode == ERRCODE_INTERNAL_ERROR ||
-			edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED) &&
-		edata->elevel == ERROR && catalog_is_shared() && !ddl_is_replaying() &&
-		transaction_has_read_timestamp() &&
-		local_schema_version_begun() != transaction_schema_version();
+	if (edata->elevel != ERROR || !catalog_is_shared() || ddl_is_replaying() ||
+		!transaction_has_read_timestamp() ||
+		local_schema_version_begun() == transaction_schema_version())
+		return false;
+	switch (ERRCODE_TO_CATEGORY(edata->sqlerrcode))
+	{
+		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
+		case ERRCODE_FEATURE_NOT_SUPPORTED:	/* "cached plan must not change result type" */
+		case ERRCODE_INTERNAL_ERROR:
+			return true;
+		default:
+			return edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
+	}
 }
 
 static void
 report_schema(ErrorData *edata)
 {
-	edata->detail = edata->sqlerrcode == ERRCODE_INTERNAL_ERROR ? edata->message : NULL;
+	/* for the log, where it might help to understand what is our fault */
+	if (edata->sqlerrcode == ERRCODE_INTERNAL_ERROR)
+		edata->detail_log = edata->message;
+	edata->detail = NULL;
+	edata->cursorpos = 0;
 	edata->sqlerrcode = ERRCODE_T_R_SERIALIZATION_FAILURE;
 	edata->message = pstrdup("schema has been updated by another transaction (OC001)");
 	edata->hint = pstrdup("Retry the transaction.");
@@ -171,6 +191,7 @@ emit_log(ErrorData *edata)
 	{
 		if ((is_statement_cancelled && edata->sqlerrcode == ERRCODE_QUERY_CANCELED) ||
 			(is_block_rolled_back && edata->sqlerrcode == ERRCODE_IN_FAILED_SQL_TRANSACTION) ||
+			(edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN && session_is_dislodged()) ||
 			is_caused_by_schema(edata))
 			report_schema(edata);
 	}

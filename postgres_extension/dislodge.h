@@ -18,7 +18,7 @@ extern void dislodge_init(void);	/* from _PG_init */
  * transaction by then.  Asynchronous; ask again if it does not help.
  */
 extern void dislodge_request(const VirtualTransactionId *transaction);
-/* For one that does not react: its session ends. */
+/* For one that does not react: its session ends, with the same error. */
 extern void dislodge_insist(const VirtualTransactionId *transaction);
 
 /* Makes this process's own statement fail with OC001 at the next opportunity. */

@@ -41,8 +41,12 @@
 #define GRACE_MS 20
 #define POLL_MS 1
 #define ASK_EVERY_MS 50
-/* Who has not reacted by then loses the session. */
-#define INSIST_AFTER_MS 2000
+/*
+ * Who has not reacted by then loses the session.  COPY that waits for its client
+ * cannot react.
+ */
+#define INSIST_AFTER_MS 3000
+#define INSIST_ON_COPY_AFTER_MS 300
 
 static bool is_worker = false;
 
@@ -73,7 +77,10 @@ send_away(const VirtualTransactionId *holders, int count, long waited_ms)
 {
 	for (int i = 0; i < count; i++)
 	{
-		if (waited_ms >= INSIST_AFTER_MS)
+		bool		is_copy = session_is_in_command(holders[i].backendId) &&
+			session_reads_client(holders[i].backendId);
+
+		if (waited_ms >= (is_copy ? INSIST_ON_COPY_AFTER_MS : INSIST_AFTER_MS))
 			dislodge_insist(&holders[i]);
 		else
 			dislodge_request(&holders[i]);

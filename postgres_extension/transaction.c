@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "catalog_state.h"
 #include "commit_client.h"
 #include "ddl_log.h"
 #include "layout.h"
@@ -35,40 +36,37 @@ static struct
 	uint64		catalog_version;
 }			current;
 
-static void
-refuse_stale_catalog(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("schema has been updated by another transaction (OC001)"),
-			 errhint("Retry the transaction.")));
-}
-
 /*
- * The order matters: published versions are stored before the timestamp that
- * needs them, so loading them after it never shows a catalog that is too old.
+ * A timestamp at which this instance's catalogs were in force.  The order matters:
+ * they were the local ones before the timestamp was read, and are still the
+ * published ones after it; published versions are stored before the timestamp that
+ * needs them.
  */
 static void
 take_read_timestamp(void)
 {
 	BorealisTimestamp timestamp;
+	uint64		schema_version;
 
-	do
+	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
+		catalog_wait_current();
+		schema_version = local_schema_version();
+		current.catalog_version = local_catalog_version();
+		pg_read_barrier();
 		timestamp = shared_acknowledged_timestamp();
-	} while (!reader_slot_publish(timestamp));
-
-	current.schema_version = local_schema_version();
-	current.catalog_version = local_catalog_version();
-	if (shared_schema_version() != current.schema_version ||
-		local_schema_version_begun() != current.schema_version)
-	{
+		if (!reader_slot_publish(timestamp))
+			continue;
+		if (shared_schema_version() == schema_version &&
+			local_schema_version_begun() == schema_version)
+			break;
 		reader_slot_clear();
-		refuse_stale_catalog();
 	}
+	current.schema_version = schema_version;
 	current.read_timestamp = timestamp;
 	current.has_read_timestamp = true;
+	session_set_pinned(true);
 	age_timer_start(borealis_transaction_age_limit_s);
 	if (!shared_is_applied(timestamp))
 		shared_wait_applied(timestamp);

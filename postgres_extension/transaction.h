@@ -10,8 +10,8 @@
 
 /*
  * The transaction's read timestamp; the first call fixes it, publishes the
- * reader slot and waits until storage has applied it.  ERROR 40001 OC001 when
- * this instance's catalog is not the one in force at that timestamp.
+ * reader slot, and waits until this instance has the catalogs in force at that
+ * timestamp and storage has applied it.
  */
 extern BorealisTimestamp transaction_read_timestamp(void);
 extern bool transaction_has_read_timestamp(void);
