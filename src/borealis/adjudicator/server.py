@@ -177,9 +177,9 @@ class TransactionServer:
 
     def _expire(self) -> None:
         self._expiry = None
-        if self._preparation is None:  # whoever waits for room hears from the preparation
+        if self._preparation is None:  # or whoever waits for room hears from the preparation, and the rest after it
             self._refuse(self._admission.take_expired(self._clock.now()), STORAGE_BEHIND)
-        self._watch_expiry()
+            self._watch_expiry()
 
     def _refuse(self, tickets: list[Ticket[CommitSession]], refusal: Refused) -> None:
         for ticket in tickets:
