@@ -188,24 +188,38 @@ end_of_patience(void)
 }
 
 static bool
-is_current(uint64 schema_version)
+has_reached(pg_atomic_uint64 *version, uint64 wanted)
 {
-	return state->is_loaded && local_schema_version() >= schema_version;
+	return state->is_loaded && pg_atomic_read_u64(version) >= wanted;
+}
+
+static void
+wait_until_reached(pg_atomic_uint64 *version, uint64 wanted)
+{
+	TimestampTz give_up = end_of_patience();
+
+	ConditionVariablePrepareToSleep(&state->changed);
+	while (!has_reached(version, wanted))
+		wait_for_change(give_up);
+	ConditionVariableCancelSleep();
 }
 
 void
 catalog_wait_current(void)
 {
 	uint64		wanted = shared_schema_version();
-	TimestampTz give_up;
 
-	if (likely(is_current(wanted)))
-		return;
-	give_up = end_of_patience();
-	ConditionVariablePrepareToSleep(&state->changed);
-	while (!is_current(wanted))
-		wait_for_change(give_up);
-	ConditionVariableCancelSleep();
+	if (unlikely(!has_reached(&state->schema_version, wanted)))
+		wait_until_reached(&state->schema_version, wanted);
+}
+
+void
+catalog_wait_newest(void)
+{
+	uint64		wanted = shared_catalog_version();
+
+	if (!has_reached(&state->catalog_version, wanted))
+		wait_until_reached(&state->catalog_version, wanted);
 }
 
 /* ---- a session's own commit ---- */

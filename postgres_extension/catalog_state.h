@@ -28,6 +28,8 @@ extern void report_schema_conflict(void) pg_attribute_noreturn();
  * called.  ERROR 57P03 after borealis.commit_timeout.  Interruptible.
  */
 extern void catalog_wait_current(void);
+/* The same for statistics, which queries do not wait for. */
+extern void catalog_wait_newest(void);
 
 /* ---- a session's own commit ---- */
 

@@ -138,7 +138,12 @@ enter_scope(StatementScope *scope, Node *statement)
 	catalog_changes_may_begin();
 	if (is_ddl(statement) && !is_temporary)
 	{
-		/* The catalogs that it changes are those of the transaction's time. */
+		/*
+		 * The catalogs that it changes are those of the transaction's time,
+		 * and statistics on their way do not get into its way.
+		 */
+		catalog_wait_newest();
+		ddl_check_pinned();
 		(void) transaction_read_timestamp();
 		session_set_has_ddl(true);
 		sequence_refresh_for_utility(statement);
@@ -148,6 +153,8 @@ enter_scope(StatementScope *scope, Node *statement)
 		if (scope->is_validating)
 			validating_depth++;
 	}
+	if (IsA(statement, VacuumStmt))
+		catalog_wait_newest();
 	if (IsA(statement, CopyStmt))
 		scope->copy = sequence_copy_begin((CopyStmt *) statement);
 	if (is_temporary)

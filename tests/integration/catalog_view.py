@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.cluster import Cluster, Connection
+from tests.integration.waiting import wait_until
 
 LOCAL_COLUMNS = {
     "pg_class": {
@@ -67,9 +68,14 @@ def read_rows(connection: Connection, query: str) -> Counter[str]:
     return Counter(str(row[0]) for row in connection.execute(query))  # type: ignore[call-overload]
 
 
+def catalog_version(superuser: Connection) -> object:
+    return superuser.execute("SELECT catalog_version FROM borealis.catalog_state").fetchone()
+
+
 def compare_instances(cluster: Cluster, *, with_built_in: bool = True) -> list[str]:
     """How the catalogs of instances 1 and 2 differ, once both know of every change that has been committed."""
     with cluster.connect_superuser(1) as one, cluster.connect_superuser(2) as two:
+        wait_until(lambda: catalog_version(one) == catalog_version(two), "both instances have the same catalog version")
         queries = row_queries(one, with_built_in=with_built_in)
         of_one, of_two = fingerprints(one, queries), fingerprints(two, queries)
         found = []
