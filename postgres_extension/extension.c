@@ -15,6 +15,7 @@
 #include "outcome.h"
 #include "pg_patches.h"
 #include "planner_support.h"
+#include "primary_key_storage.h"
 #include "shared_pages.h"
 #include "size_functions.h"
 #include "transaction.h"
@@ -81,6 +82,7 @@ _PG_init(void)
 	planner_support_init();
 	size_functions_init();
 	outcome_init();
+	primary_key_storage_init();
 	ddl_log_init();
 	transaction_init();
 }
