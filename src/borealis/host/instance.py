@@ -30,9 +30,11 @@ def prepare_instance(
     folder.boot.write_text(boot_id)
     (folder.pgdata / "postgresql.conf").write_text(render_instance_conf(settings))
     (folder.pgdata / "pg_hba.conf").write_text(render_hba())
-    # Left by a server that was killed; its processes are gone, or we would not hold the lock.
-    (folder.pgdata / "postmaster.pid").unlink(missing_ok=True)
     folder.socket.mkdir(mode=0o700, exist_ok=True)
+    # Left by a server that was killed. Its processes are gone, or we would not hold the lock; but a lock file names a
+    # process id, and the next server believes in any process of that id, even one that only waits to be reaped.
+    for leftover in (folder.pgdata / "postmaster.pid", *folder.socket.glob(".s.PGSQL.*")):
+        leftover.unlink(missing_ok=True)
 
 
 def is_usable(folder: InstanceFolder, fingerprint: str, boot_id: str) -> bool:
