@@ -9,7 +9,10 @@
  * another encoding than UTF-8 passes by here, and meets the check that goes with
  * the read timestamp: OC001 where others wait.
  *
- * Once the transaction has its read timestamp, newer catalogs are not for it.
+ * Once the transaction has its read timestamp, newer catalogs are not for it.  In
+ * between, the locks on relations keep the catalogs as the statement has found
+ * them, with one exception: the worker may have to do without a lock, because of
+ * an idle transaction that holds another one.
  */
 #include "borealis.h"
 
@@ -19,14 +22,20 @@
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
 #include "tcop/pquery.h"
+#include "utils/inval.h"
 
 #include "catalog_freshness.h"
 #include "catalog_state.h"
+#include "ddl_log.h"
 #include "pg_patches.h"
 #include "transaction.h"
 
 static Utf8Verifier original_verifier = NULL;
 static ClientAuthentication_hook_type previous_authentication = NULL;
+
+/* Schema version when the last message arrived, or 0. */
+static uint64 message_schema_version = 0;
+static bool has_message = false;
 
 /* Has the session just read a message, which it has not begun to carry out? */
 static bool
@@ -39,12 +48,38 @@ is_between_statements(void)
 	return !transaction_has_read_timestamp() && !IsAbortedTransactionBlockState();
 }
 
+static void
+message_arrives(void)
+{
+	uint64		schema_version;
+
+	catalog_wait_current();
+	schema_version = local_schema_version();
+	/* A statement that was parsed in an earlier message must learn of it. */
+	if (has_message && schema_version != message_schema_version && IsTransactionState())
+		AcceptInvalidationMessages();
+	message_schema_version = schema_version;
+	has_message = true;
+}
+
 static int
 verify_utf8(const unsigned char *string, int size)
 {
 	if (is_between_statements() && catalog_is_shared())
-		catalog_wait_current();
+		message_arrives();
 	return original_verifier(string, size);
+}
+
+bool
+catalog_freshness_is_lost(void)
+{
+	return has_message && local_schema_version_unlocked() > message_schema_version;
+}
+
+void
+catalog_freshness_reset(void)
+{
+	has_message = false;
 }
 
 /* A role that another instance has just created may log in. */

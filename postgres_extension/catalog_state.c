@@ -50,6 +50,8 @@ typedef struct CatalogState
 	pg_atomic_uint64 schema_version;
 	/* stored before anybody can see them */
 	pg_atomic_uint64 schema_version_begun;
+	/* the newest one that was replayed without all of its locks; stored likewise */
+	pg_atomic_uint64 schema_version_unlocked;
 
 	/* under the lock */
 	bool		is_loaded;
@@ -107,6 +109,7 @@ catalog_state_startup(void)
 		pg_atomic_init_u64(&state->catalog_version, 0);
 		pg_atomic_init_u64(&state->schema_version, 0);
 		pg_atomic_init_u64(&state->schema_version_begun, 0);
+		pg_atomic_init_u64(&state->schema_version_unlocked, 0);
 		for (int i = 0; i < MaxBackends; i++)
 		{
 			pg_atomic_init_u32(&state->sessions[i].command_depth, 0);
@@ -140,6 +143,12 @@ uint64
 local_schema_version_begun(void)
 {
 	return pg_atomic_read_u64(&state->schema_version_begun);
+}
+
+uint64
+local_schema_version_unlocked(void)
+{
+	return pg_atomic_read_u64(&state->schema_version_unlocked);
 }
 
 void
@@ -359,6 +368,13 @@ catalog_replay_enter(uint64 catalog_version, bool is_schema)
 	}
 	ConditionVariableCancelSleep();
 	return is_ours;
+}
+
+void
+catalog_replay_unlocked(uint64 catalog_version)
+{
+	pg_atomic_write_u64(&state->schema_version_unlocked, catalog_version);
+	pg_memory_barrier();
 }
 
 void

@@ -53,6 +53,9 @@ extern bool catalog_commit_is_entered(void);
 extern void catalog_worker_attach(uint64 catalog_version, uint64 schema_version);
 /* Waits until no session's commit is in the way.  False: the version is already here. */
 extern bool catalog_replay_enter(uint64 catalog_version, bool is_schema);
+/* Before the rows are exchanged, if not all locks could be had. */
+extern void catalog_replay_unlocked(uint64 catalog_version);
+extern uint64 local_schema_version_unlocked(void);
 extern void catalog_replay_leave(uint64 catalog_version, bool is_schema);
 extern void catalog_replay_abandon(void);
 extern void catalog_worker_wake(void);

@@ -87,22 +87,32 @@ read_entry(uint64 version, uint32 *size)
 }
 
 static void
-replay(const CatalogEntry *entry, uint64 version)
+lock_relations(const CatalogEntry *entry, uint64 version)
 {
-	uint64		schema_version = entry->is_statistics ? local_schema_version() : version;
+	bool		has_all = true;
 	ListCell   *cell;
 
-	if (!entry->is_statistics)
-		lock_conflicts_clear_ddl();
 	foreach(cell, entry->relations)
 	{
 		EntryRelation *relation = lfirst(cell);
 
 		if (relation->mode != NoLock)
-			lock_conflicts_clear(relation->relation, relation->mode);
+			has_all &= lock_conflicts_take(relation->relation, relation->mode);
 	}
+	if (!has_all)
+		catalog_replay_unlocked(version);
+}
+
+static void
+replay(const CatalogEntry *entry, uint64 version)
+{
+	uint64		schema_version = entry->is_statistics ? local_schema_version() : version;
+
+	if (!entry->is_statistics)
+		lock_conflicts_clear_ddl();
 	is_replaying = true;
 	StartTransactionCommand();
+	lock_relations(entry, version);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	catalog_apply(entry);
 	catalog_local_state_write(version, schema_version);

@@ -336,6 +336,7 @@ transaction_ended(XactEvent event, void *unused)
 	{
 		session_set_has_ddl(false);
 		session_set_pinned(false);
+		catalog_freshness_reset();
 	}
 }
 

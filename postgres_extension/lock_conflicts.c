@@ -213,30 +213,32 @@ keep_running(VirtualTransactionId *holders, int count)
 	return running;
 }
 
-void
-lock_conflicts_clear(Oid relation, LOCKMODE mode)
+bool
+lock_conflicts_take(Oid relation, LOCKMODE mode)
 {
 	TimestampTz started = GetCurrentTimestamp();
 	long		next_ask_ms = GRACE_MS;
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relation);
-	for (;;)
+	while (!ConditionalLockRelationOid(relation, mode))
 	{
 		long		waited_ms = TimestampDifferenceMilliseconds(started, GetCurrentTimestamp());
 		VirtualTransactionId *holders;
-		int			count;
+		int			held;
+		int			running;
 
-		holders = GetLockConflicts(&tag, mode, &count);
-		count = keep_running(holders, count);
-		if (count > 0 && waited_ms >= next_ask_ms)
+		holders = GetLockConflicts(&tag, mode, &held);
+		running = keep_running(holders, held);
+		if (running > 0 && waited_ms >= next_ask_ms)
 		{
-			send_away(holders, count, waited_ms);
+			send_away(holders, running, waited_ms);
 			next_ask_ms = waited_ms + ASK_EVERY_MS;
 		}
 		pfree(holders);
-		if (count == 0)
-			break;
+		if (held > 0 && running == 0)
+			return false;
 		pause_briefly();
 	}
+	return true;
 }

@@ -22,10 +22,12 @@ extern void lock_conflicts_become_worker(void);
 extern void lock_conflicts_clear_ddl(void);
 
 /*
- * Returns once no statement that conflicts with the mode is running on the
- * relation here.  Transactions that only sit there may keep their locks: they
- * can do nothing more, because their next statement fails with OC001.
+ * In a transaction of the worker: locks the relation, sending away the statements
+ * that are in the way.  Transactions that only sit there may keep their locks:
+ * they can do nothing more, because their next statement fails with OC001.
+ * Because of them the lock may not be had; but then no statement that conflicts
+ * is running, and the result is false.
  */
-extern void lock_conflicts_clear(Oid relation, LOCKMODE mode);
+extern bool lock_conflicts_take(Oid relation, LOCKMODE mode);
 
 #endif							/* BOREALIS_LOCK_CONFLICTS_H */

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "catalog_freshness.h"
 #include "catalog_state.h"
 #include "commit_client.h"
 #include "ddl_log.h"
@@ -62,6 +63,11 @@ take_read_timestamp(void)
 			local_schema_version_begun() == schema_version)
 			break;
 		reader_slot_clear();
+	}
+	if (catalog_freshness_is_lost())
+	{
+		reader_slot_clear();
+		report_schema_conflict();
 	}
 	current.schema_version = schema_version;
 	current.read_timestamp = timestamp;
