@@ -267,31 +267,74 @@ create_files(const ChangedRelation *changed)
 	relation_close(relation, NoLock);
 }
 
+static bool
+has_changed_files(const ChangedRelation *relation)
+{
+	return RELKIND_HAS_STORAGE(relation->relkind) && relation->old_files != relation->new_files;
+}
+
+/*
+ * Files that pass from a dropped relation to a new one: a change of type that
+ * leaves an index's contents valid makes a new index of the old one's file.
+ */
+static List *
+inherited_files(HTAB *relations)
+{
+	HASH_SEQ_STATUS status;
+	ChangedRelation *relation;
+	List	   *old_files = NIL;
+	List	   *inherited = NIL;
+
+	hash_seq_init(&status, relations);
+	while ((relation = hash_seq_search(&status)) != NULL)
+	{
+		if (has_changed_files(relation) && RelFileNumberIsValid(relation->old_files))
+			old_files = lappend_oid(old_files, relation->old_files);
+	}
+	hash_seq_init(&status, relations);
+	while ((relation = hash_seq_search(&status)) != NULL)
+	{
+		if (has_changed_files(relation) && list_member_oid(old_files, relation->new_files))
+			inherited = lappend_oid(inherited, relation->new_files);
+	}
+	list_free(old_files);
+	return inherited;
+}
+
 static void
 exchange_files(HTAB *relations)
 {
 	HASH_SEQ_STATUS status;
 	ChangedRelation *relation;
+	List	   *inherited = inherited_files(relations);
 
 	hash_seq_init(&status, relations);
 	while ((relation = hash_seq_search(&status)) != NULL)
 	{
-		if (!RELKIND_HAS_STORAGE(relation->relkind) || relation->old_files == relation->new_files)
+		if (!has_changed_files(relation))
 			continue;
-		if (RelFileNumberIsValid(relation->old_files))
+		if (RelFileNumberIsValid(relation->old_files) &&
+			!list_member_oid(inherited, relation->old_files))
 			drop_files(locator_of(relation, relation->old_files));
-		if (RelFileNumberIsValid(relation->new_files))
+		if (RelFileNumberIsValid(relation->new_files) &&
+			!list_member_oid(inherited, relation->new_files))
 			create_files(relation);
 	}
 }
 
-/* The file has just been created. */
+/* The file has just been created, or was inherited with its page. */
 static void
 write_file(const EntryFile *file)
 {
 	Relation	relation = relation_open(file->relation, AccessShareLock);
-	Buffer		buffer = ExtendBufferedRel(BMR_REL(relation), MAIN_FORKNUM, NULL, EB_LOCK_FIRST);
+	Buffer		buffer;
 
+	if (RelationGetNumberOfBlocks(relation) > 0)
+	{
+		relation_close(relation, NoLock);
+		return;
+	}
+	buffer = ExtendBufferedRel(BMR_REL(relation), MAIN_FORKNUM, NULL, EB_LOCK_FIRST);
 	START_CRIT_SECTION();
 	memcpy(BufferGetPage(buffer), file->page, BLCKSZ);
 	MarkBufferDirty(buffer);
