@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import psycopg
 import pytest
 from psycopg import errors
 
+from borealis.host.layout import open_layout
+from borealis.host.server_tree import find_postgres
 from tests.cluster import Cluster, Connection, StartCluster
 from tests.conftest import Connect
 from tests.integration.catalog_view import compare_instances
@@ -389,3 +394,48 @@ def test_restart_of_an_instance_brings_its_catalogs_up_to_date(start_cluster: St
     cluster.start()
     assert compare_instances(cluster) == []
     cluster.stop()
+
+
+def test_instance_whose_catalogs_have_diverged_is_made_anew(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(instances=2)
+    with cluster.connect(1) as one:
+        one.execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        one.execute("CREATE TABLE items (id int PRIMARY KEY)")
+        one.execute("INSERT INTO items VALUES (1)")
+    assert compare_instances(cluster) == []
+    cluster.stop()
+    change_catalogs_behind_its_back(cluster, 2, "UPDATE pg_proc SET procost = 77 WHERE proname = 'f'")
+    cluster.start()
+    cluster.expect_log('local catalog "pg_proc" differs')
+    cluster.expect_log("was terminated by signal|server process .* exited")
+    mark = cluster.mark()
+    with cluster.connect(1) as one:
+        one.execute("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'")
+    cluster.wait_told(r"^\S+ instance-2 is back$", mark)
+    with cluster.connect(2) as two:
+        assert two.execute("SELECT f(), id FROM items").fetchone() == (2, 1)
+    assert compare_instances(cluster) == []
+    cluster.stop()
+
+
+def change_catalogs_behind_its_back(cluster: Cluster, instance: int, statement: str) -> None:
+    """In the server's single-user mode, in which the instance belongs to no cluster."""
+    folder = open_layout(cluster.data).instance(instance)
+    owner = folder.pgdata.stat()
+    account = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    subprocess.run(
+        [
+            find_postgres() / "bin" / "postgres",
+            "--single",
+            "-D",
+            folder.pgdata,
+            "-c",
+            "borealis.run_directory=",
+            "postgres",
+        ],
+        input=f"{statement}\n".encode(),
+        cwd=folder.pgdata,
+        check=True,
+        capture_output=True,
+        **account,  # type: ignore[call-overload]
+    )

@@ -12,6 +12,9 @@ from borealis.host.layout import InstanceFolder
 from borealis.host.postgres_settings import InstanceSettings, render_hba, render_instance_conf
 from borealis.host.seed import read_fingerprint
 
+# Left by an instance whose catalogs are not the cluster's any more (docs/formats.md, "Catalog entry").
+REBUILD_REQUEST = "rebuild"
+
 LINUX_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -25,8 +28,10 @@ def read_boot_id() -> str:
 def prepare_instance(
     folder: InstanceFolder, seed: Path, fingerprint: str, boot_id: str, settings: InstanceSettings
 ) -> None:
-    if not is_usable(folder, fingerprint, boot_id):
+    request = folder.socket / REBUILD_REQUEST
+    if request.exists() or not is_usable(folder, fingerprint, boot_id):
         _clone(seed, folder)
+        request.unlink(missing_ok=True)
     folder.boot.write_text(boot_id)
     (folder.pgdata / "postgresql.conf").write_text(render_instance_conf(settings))
     (folder.pgdata / "pg_hba.conf").write_text(render_hba())
