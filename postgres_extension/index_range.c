@@ -16,6 +16,7 @@
 #include "utils/rel.h"
 
 #include "index_range.h"
+#include "key_order.h"
 
 /* Beyond this, an = ANY condition is checked instead of multiplied. */
 #define RANGES_MAX 100000
@@ -62,11 +63,8 @@ bytes_compare(const void *a, const void *b)
 {
 	const Bytes *left = a;
 	const Bytes *right = b;
-	int			order = memcmp(left->data, right->data, Min(left->size, right->size));
 
-	if (order != 0)
-		return order;
-	return (left->size > right->size) - (left->size < right->size);
+	return key_compare(left->data, left->size, right->data, right->size);
 }
 
 static Bytes

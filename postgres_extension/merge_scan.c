@@ -15,6 +15,7 @@
 #include "utils/rel.h"
 
 #include "ddl_log.h"
+#include "key_order.h"
 #include "merge_scan.h"
 #include "transaction.h"
 
@@ -64,15 +65,11 @@ static bool
 own_is_in_range(const MergeScan *scan, const WriteEntry *entry)
 {
 	const StringInfoData *bound = scan->backward ? &scan->lower : &scan->upper;
-	const uint8 *key;
 	int			order;
 
 	if (entry == NULL)
 		return false;
-	key = write_entry_key(entry);
-	order = memcmp(key, bound->data, Min((uint32) entry->key_size, (uint32) bound->len));
-	if (order == 0)
-		order = (int) entry->key_size - bound->len;
+	order = key_compare(write_entry_key(entry), entry->key_size, (const uint8 *) bound->data, bound->len);
 	return scan->backward ? order >= 0 : order < 0;
 }
 
@@ -205,9 +202,7 @@ merge_scan_next(MergeScan *scan)
 			uint32		size;
 			const uint8 *key = item_key(scan, scan->batch_next, &size);
 
-			order = memcmp(write_entry_key(own), key, Min((uint32) own->key_size, size));
-			if (order == 0)
-				order = (int) own->key_size - (int) size;
+			order = key_compare(write_entry_key(own), own->key_size, key, size);
 			if (scan->backward)
 				order = -order;
 			if (order > 0)

@@ -12,6 +12,7 @@
 
 #include "utils/memutils.h"
 
+#include "key_order.h"
 #include "storage_map.h"
 #include "storage_reader.h"
 #include "transaction.h"
@@ -22,16 +23,6 @@
 #define VISITS_MAX 16384
 #define BATCH_FIRST_CAPACITY 2048
 #define BATCH_FIRST_ITEMS 16
-
-static inline int
-compare_keys(const uint8 *a, uint32 a_size, const uint8 *b, uint32 b_size)
-{
-	int			order = memcmp(a, b, Min(a_size, b_size));
-
-	if (order != 0)
-		return order;
-	return (a_size > b_size) - (a_size < b_size);
-}
 
 typedef enum FillResult
 {
@@ -174,7 +165,7 @@ fill_ascending(RangePass *pass)
 		const StoredVersion newest = pass->version;
 
 		if (pass->upper_size > 0 &&
-			compare_keys(newest.key, newest.key_size, pass->upper, pass->upper_size) >= 0)
+			key_compare(newest.key, newest.key_size, pass->upper, pass->upper_size) >= 0)
 			return FILL_END;
 		if (has_enough(pass))
 		{
@@ -265,7 +256,7 @@ fill_descending(RangePass *pass)
 		const StoredVersion oldest = pass->version;
 		StoredVersion visible;
 
-		if (compare_keys(oldest.key, oldest.key_size, pass->lower, pass->lower_size) < 0)
+		if (key_compare(oldest.key, oldest.key_size, pass->lower, pass->lower_size) < 0)
 			return FILL_END;
 		if (has_enough(pass))
 		{

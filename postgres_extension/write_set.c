@@ -31,6 +31,7 @@
 #include "utils/memutils.h"
 
 #include "arena.h"
+#include "key_order.h"
 #include "write_set.h"
 
 #define HEIGHT_MAX 14			/* plenty for 4^14 entries */
@@ -135,16 +136,6 @@ write_set_init(void)
 }
 
 /* ------------------------------------------------------------- skip list */
-
-static inline int
-key_compare(const uint8 *a, uint32 a_size, const uint8 *b, uint32 b_size)
-{
-	int			order = memcmp(a, b, Min(a_size, b_size));
-
-	if (order != 0)
-		return order;
-	return (a_size > b_size) - (a_size < b_size);
-}
 
 static inline int
 entry_compare(const WriteEntry *entry, const uint8 *key, uint32 key_size)

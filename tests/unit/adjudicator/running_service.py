@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -98,17 +99,48 @@ class RunningService:
         return Timestamp(self.page(TransactionsWord.ACKNOWLEDGED))
 
 
-class Client:
+class Connection:
+    """Frames to the service and back."""
+
+    def __init__(self, service: RunningService, socket_name: str, limits: Mapping[int, int]) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(PATIENCE_SECONDS)
+        self._socket.connect(str(service.run / socket_name))
+        service.sockets.append(self._socket)
+        self._reader = FrameReader(limits)
+        self._frames: list[Frame] = []
+
+    def post_raw(self, data: bytes) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # the answer, or the end, is still to be read
+            self._socket.sendall(data)
+
+    def await_frame(self) -> Frame | None:
+        """The next frame; None when the service has closed the connection."""
+        while not self._frames:
+            try:
+                data = self._socket.recv(2**20)
+            except ConnectionResetError:
+                return None
+            if not data:
+                return None
+            self._frames += self._reader.feed(data)
+        return self._frames.pop(0)
+
+    def finish(self) -> None:
+        """There is nothing more to send."""
+        with suppress(OSError):  # the service may have been faster
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Client(Connection):
     """A query processor's connection."""
 
     def __init__(self, service: RunningService, greets: bool = True) -> None:
         self._service = service
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(PATIENCE_SECONDS)
-        self._socket.connect(str(service.run / "commit.sock"))
-        service.sockets.append(self._socket)
-        self._reader = FrameReader(_ANSWER_LIMITS)
-        self._frames: list[Frame] = []
+        super().__init__(service, "commit.sock", _ANSWER_LIMITS)
         self._number = 0
         if greets:
             self.greeting = self.ask(CommitFrame.HELLO, encode_hello(Hello(1, 1)))
@@ -122,27 +154,11 @@ class Client:
         self._number += 1
         self.post_raw(encode_frame(frame_type, self._number, payload))
 
-    def post_raw(self, data: bytes) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):  # the answer, or the end, is still to be read
-            self._socket.sendall(data)
-
     def await_answer(self) -> Answer:
         frame = self.await_frame()
         assert frame is not None, "the connection was closed"
         assert frame.request == self._number
         return decode_refusal(frame.payload) if frame.type == CommitFrame.ERROR else decode_answer(*frame[::2])
-
-    def await_frame(self) -> Frame | None:
-        """The next frame; None when the service has closed the connection."""
-        while not self._frames:
-            try:
-                data = self._socket.recv(2**16)
-            except ConnectionResetError:
-                return None
-            if not data:
-                return None
-            self._frames += self._reader.feed(data)
-        return self._frames.pop(0)
 
     def commit(self, key: bytes, value: bytes = b"v", read: int | None = None, operation: int = 1) -> Answer:
         return self.ask(CommitFrame.COMMIT, self.record(key, value, read, operation))
@@ -155,25 +171,12 @@ class Client:
             writes=[(operation, b"\x10\0\0\0\1" + key, value)],
         )
 
-    def finish(self) -> None:
-        """There is nothing more to send."""
-        with suppress(OSError):  # the service may have been faster
-            self._socket.shutdown(socket.SHUT_WR)
 
-    def close(self) -> None:
-        self._socket.close()
-
-
-class FollowingClient:
+class FollowingClient(Connection):
     """A storage process's connection."""
 
     def __init__(self, service: RunningService, position: int | None = 0) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(PATIENCE_SECONDS)
-        self._socket.connect(str(service.run / "journal.sock"))
-        service.sockets.append(self._socket)
-        self._reader = FrameReader(_JOURNAL_LIMITS)
-        self._frames: list[Frame] = []
+        super().__init__(service, "journal.sock", _JOURNAL_LIMITS)
         if position is not None:
             self.follow(position)
 
@@ -181,25 +184,13 @@ class FollowingClient:
         self.post(JournalFrame.FOLLOW, encode_position(Position(position)))
 
     def post(self, frame_type: int, payload: bytes) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self._socket.sendall(encode_frame(frame_type, 0, payload))
+        self.post_raw(encode_frame(frame_type, 0, payload))
 
     def report_applied(self, position: int, timestamp: int) -> None:
         self.post(JournalFrame.APPLIED, encode_applied(Applied(Position(position), Timestamp(timestamp))))
 
     def report_snapshot(self, position: int) -> None:
         self.post(JournalFrame.SNAPSHOT, encode_position(Position(position)))
-
-    def await_frame(self) -> Frame | None:
-        while not self._frames:
-            try:
-                data = self._socket.recv(2**20)
-            except ConnectionResetError:
-                return None
-            if not data:
-                return None
-            self._frames += self._reader.feed(data)
-        return self._frames.pop(0)
 
     def await_batch(self) -> Batch:
         frame = self.await_frame()
@@ -213,14 +204,6 @@ class FollowingClient:
         while batches[-1].header.last_timestamp < timestamp:
             batches.append(self.await_batch())
         return batches
-
-    def finish(self) -> None:
-        """There is nothing more to send."""
-        with suppress(OSError):  # the service may have been faster
-            self._socket.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 def refused(answer: Answer) -> Refused:

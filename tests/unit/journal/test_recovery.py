@@ -54,6 +54,12 @@ def damage(path: Path, offset: int, change: Callable[[int], int]) -> None:
     path.write_bytes(data)
 
 
+def erase(path: Path, begin: int, end: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[begin:end] = bytes(end - begin)
+    path.write_bytes(data)
+
+
 def test_everything_is_found_again_over_many_segments(zones: list[Path]) -> None:
     payloads = fill(zones, 100)
     assert len(list(zones[0].iterdir())) > 3
@@ -181,11 +187,8 @@ def test_bytes_of_a_tenant_cannot_pass_for_a_batch(zones: list[Path]) -> None:
 
 def test_a_batch_that_reached_one_zone_only_is_kept_and_copied(zones: list[Path]) -> None:
     payloads = fill(zones, 3)
-    begin, end = last_batch(zones)
     path = only_segment(zones[1])
-    data = bytearray(path.read_bytes())
-    data[begin:end] = bytes(end - begin)
-    path.write_bytes(data)
+    erase(path, *last_batch(zones))
     assert reopened(zones) == payloads
     assert path.read_bytes() == only_segment(zones[0]).read_bytes()
 
@@ -205,11 +208,8 @@ def test_a_damaged_batch_is_repaired_from_the_other_zone(zones: list[Path], zone
 def test_a_damaged_beginning_is_mended_and_what_follows_it_stays(zones: list[Path]) -> None:
     """Zone 2 holds a batch more than zone 1, behind a beginning that cannot be read any more."""
     payloads = fill(zones, 3)
-    begin, end = last_batch(zones)
     path = only_segment(zones[0])
-    data = bytearray(path.read_bytes())
-    data[begin:end] = bytes(end - begin)
-    path.write_bytes(data)
+    erase(path, *last_batch(zones))
     damage(only_segment(zones[1]), 9, lambda byte: byte ^ 1)
     assert reopened(zones) == payloads
     assert path.read_bytes() == only_segment(zones[1]).read_bytes()
@@ -226,11 +226,8 @@ def test_a_zone_that_comes_back_empty_is_filled_again(zones: list[Path], zone: i
 def test_what_was_written_without_a_zone_wins_over_what_it_holds(zones: list[Path]) -> None:
     """Zone 1 has a batch that zone 2 never saw; the journal went on in zone 2 alone; then zone 1 comes back."""
     payloads = fill(zones, 3)
-    begin, end = last_batch(zones)
     path = only_segment(zones[1])
-    data = bytearray(path.read_bytes())
-    data[begin:end] = bytes(end - begin)
-    path.write_bytes(data)
+    erase(path, *last_batch(zones))
     others = fill(zones[1:], 2, length=60)
     assert reopened(zones) == payloads[:2] + others
     assert path.read_bytes() == only_segment(zones[0]).read_bytes()
