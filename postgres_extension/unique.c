@@ -10,9 +10,9 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "committed_gap.h"
 #include "layout.h"
 #include "merge_scan.h"
-#include "transaction.h"
 #include "unique.h"
 
 void
@@ -51,7 +51,7 @@ is_taken(Relation table, const WriteVersion *own, const uint8 *key, uint32 key_s
 	if (own != NULL)
 		return own->value_size > 0;
 	return relation_has_committed(table) &&
-		storage_exists(key, key_size, transaction_read_timestamp());
+		committed_key_exists(key, key_size);
 }
 
 bool
