@@ -122,7 +122,8 @@ class Aggregate(Query):
     def prepare(self, database: Database, scale: Scale) -> None:
         database.psql(
             "CREATE TABLE narrow (id bigint PRIMARY KEY, a integer NOT NULL, b text)",
-            f"INSERT INTO narrow SELECT n, n::bigint * 7919 % 100003, 'row ' || n FROM generate_series(1, {scale.rows}) n",
+            "INSERT INTO narrow SELECT n, n::bigint * 7919 % 100003, 'row ' || n"
+            f" FROM generate_series(1, {scale.rows}) n",
             "VACUUM ANALYZE narrow",
         )
 
