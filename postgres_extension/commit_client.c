@@ -291,6 +291,11 @@ commit_client_sequence(const SequenceRequest *request, SequenceReply *reply)
 						(errcode(ERRCODE_CONNECTION_FAILURE),
 						 errmsg("lost the transaction service while it set a sequence"),
 						 errhint("The sequence may or may not have its new value.  Check, then repeat.")));
+			if (request->operation == SEQUENCE_GIVE_BACK)
+			{
+				memset(reply, 0, sizeof(*reply));
+				return;
+			}
 		}
 		if (patience_is_over(&patience))
 			report_unavailable(errno);

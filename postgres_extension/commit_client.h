@@ -44,7 +44,8 @@ typedef enum SequenceOperation
 {
 	SEQUENCE_NEXT = 1,
 	SEQUENCE_SET = 2,
-	SEQUENCE_LOOK = 3
+	SEQUENCE_LOOK = 3,
+	SEQUENCE_GIVE_BACK = 4
 } SequenceOperation;
 
 typedef struct SequenceRequest
@@ -58,8 +59,8 @@ typedef struct SequenceRequest
 	int64		increment;
 	int64		minimum;
 	int64		maximum;
-	int64		value;			/* SET */
-	uint64		count;			/* NEXT: how many are wanted */
+	int64		value;			/* SET; GIVE_BACK: the first one */
+	uint64		count;			/* NEXT: how many are wanted; GIVE_BACK: how many */
 } SequenceRequest;
 
 typedef struct SequenceReply
@@ -69,6 +70,11 @@ typedef struct SequenceReply
 	bool		is_called;		/* LOOK */
 } SequenceReply;
 
+/*
+ * ERROR 2200H at the sequence's limit, 57P03 and others as for commits.  A lost
+ * connection is tried again, except by SET (ERROR) and GIVE_BACK (count 0): a
+ * second time they might undo what others did meanwhile.
+ */
 extern void commit_client_sequence(const SequenceRequest *request,
 								   SequenceReply *reply);
 

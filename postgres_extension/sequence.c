@@ -8,8 +8,8 @@
  * the service.
  *
  * A statement that draws many values (COPY, INSERT ... SELECT) asks for more and
- * more of them at a time.  What it leaves over is dropped with it: other sessions
- * must not find values below their own handed out later.
+ * more of them at a time.  What it leaves over goes back to the service, which
+ * hands it out again unless others have drawn values meanwhile.
  */
 #include "borealis.h"
 
@@ -67,6 +67,9 @@ static SequenceSession *last_used = NULL;
 /* nextval was last called for a temporary sequence, which the server remembers. */
 static bool last_used_is_temporary = false;
 
+/* Some session has values left from a statement. */
+static bool has_left = false;
+
 static PGFunction original_nextval;
 static PGFunction original_currval;
 static PGFunction original_lastval;
@@ -82,6 +85,7 @@ sequence_discard(void)
 	sessions = NULL;
 	last_used = NULL;
 	last_used_is_temporary = false;
+	has_left = false;
 }
 
 /* ---- opening ---- */
@@ -226,6 +230,42 @@ ask_next(Relation sequence, const SequenceRequest *request, SequenceReply *reply
 		report_exhausted(sequence, request);
 }
 
+static void
+give_back(SequenceSession *session)
+{
+	SequenceRequest request;
+	SequenceReply reply;
+	uint64		left = session->left;
+
+	session->left = 0;
+	if (!SearchSysCacheExists1(SEQRELID, ObjectIdGetDatum(session->sequence)))
+		return;
+	(void) fill_request(&request, session, SEQUENCE_GIVE_BACK);
+	/* ALTER SEQUENCE in this transaction: the values belong to its old files */
+	if (request.increment != session->increment)
+		return;
+	request.value = session->last + session->increment;
+	request.count = left;
+	commit_client_sequence(&request, &reply);
+}
+
+void
+sequence_give_back(void)
+{
+	HASH_SEQ_STATUS status;
+	SequenceSession *session;
+
+	if (!has_left)
+		return;
+	has_left = false;
+	hash_seq_init(&status, sessions);
+	while ((session = hash_seq_search(&status)) != NULL)
+	{
+		if (session->left > 0 && !session->is_cache)
+			give_back(session);
+	}
+}
+
 /* Values drawn by the current statement so far, this one included. */
 static uint64
 count_draw(SequenceSession *session)
@@ -236,8 +276,8 @@ count_draw(SequenceSession *session)
 		session->transaction = MyProc->lxid;
 		session->statement = GetCurrentStatementStartTimestamp();
 		session->drawn = 0;
-		if (!session->is_cache)
-			session->left = 0;
+		if (session->left > 0 && !session->is_cache)
+			give_back(session);
 	}
 	return ++session->drawn;
 }
@@ -256,6 +296,7 @@ fetch(Relation sequence, SequenceSession *session, uint64 drawn)
 	session->last = reply.first;
 	session->left = reply.count - 1;
 	session->is_cache = cache > 1;
+	has_left |= session->left > 0 && !session->is_cache;
 	session->last_is_valid = true;
 }
 

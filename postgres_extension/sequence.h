@@ -17,6 +17,12 @@ extern void sequence_init(void);	/* from _PG_init */
 /* Forgets cached values and currval: DISCARD SEQUENCES. */
 extern void sequence_discard(void);
 
+/*
+ * Before the transaction commits: returns values that its statements have fetched
+ * and not used.
+ */
+extern void sequence_give_back(void);
+
 /* Asks the service for the last value and writes it into the local tuple. */
 extern void sequence_refresh(Oid sequence);
 

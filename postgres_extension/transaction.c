@@ -21,6 +21,7 @@
 #include "layout.h"
 #include "outcome.h"
 #include "row_handle.h"
+#include "sequence.h"
 #include "shared_pages.h"
 #include "table_am.h"
 #include "transaction.h"
@@ -229,6 +230,7 @@ transaction_callback(XactEvent event, void *unused)
 			if (!ddl_is_replaying())
 			{
 				precommit_run_early();
+				sequence_give_back();
 				if (!write_set_is_empty() || !ddl_log_is_empty())
 					ship();
 			}

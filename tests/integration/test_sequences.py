@@ -157,9 +157,24 @@ def test_a_statement_that_draws_many_values_gets_them_in_order(connect: Connect)
     connection.execute("CREATE SEQUENCE numbers")
     drawn = values_of(connection, "SELECT nextval('numbers') FROM generate_series(1, 5000)")
     assert drawn == list(range(1, 5001))
-    following = value_of(connect(2), "SELECT nextval('numbers')")
-    assert isinstance(following, int)
-    assert following > 5000
+    # what had been fetched ahead is handed out again
+    assert value_of(connect(2), "SELECT nextval('numbers')") == 5001
+    connection.execute("BEGIN")
+    connection.execute("SELECT nextval('numbers') FROM generate_series(1, 50)")
+    assert value_of(connection, "SELECT nextval('numbers')") == 5052
+    connection.execute("COMMIT")
+
+
+def test_values_fetched_ahead_are_kept_when_others_have_drawn_since(connect: Connect) -> None:
+    one, two = connect(1), connect(2)
+    one.execute("CREATE SEQUENCE numbers")
+    one.execute("BEGIN")
+    assert values_of(one, "SELECT nextval('numbers') FROM generate_series(1, 20)") == list(range(1, 21))
+    of_two = value_of(two, "SELECT nextval('numbers')")
+    one.execute("COMMIT")
+    assert isinstance(of_two, int)
+    assert of_two > 20
+    assert value_of(one, "SELECT nextval('numbers')") == of_two + 1
 
 
 def test_cached_values_belong_to_the_session(connect: Connect) -> None:

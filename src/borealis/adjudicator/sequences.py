@@ -50,11 +50,14 @@ def step(state: SequenceState | None, call: SequenceCall) -> SequenceStep:
         case SequenceOperation.NEXT:
             return _next(state, call)
         case SequenceOperation.SET:
-            changed = SequenceState(call.value, call.value_is_called, call.value, call.increment)
+            # as after a restart: values that were handed out before are not taken back any more
+            changed = SequenceState(call.value, call.value_is_called, call.value, increment=0)
             reservation = SequenceReservation(call.relfilenode, call.value_is_called, call.value)
             return SequenceStep(SequenceGrant(call.value, 1, call.value_is_called), changed, reservation)
         case SequenceOperation.LOOK:
             return SequenceStep(SequenceGrant(state.value, 1, state.is_called), None)
+        case SequenceOperation.GIVE_BACK:
+            return _give_back(state, call)
 
 
 def _next(state: SequenceState, call: SequenceCall) -> SequenceStep:
@@ -83,6 +86,15 @@ def _next(state: SequenceState, call: SequenceCall) -> SequenceStep:
         SequenceState(last, True, reserved, increment),
         SequenceReservation(call.relfilenode, True, reserved),
     )
+
+
+def _give_back(state: SequenceState, call: SequenceCall) -> SequenceStep:
+    """Take back the values from `call.value` on, if they are the last ones that were handed out."""
+    last = call.value + (call.wanted - 1) * call.increment
+    if not state.is_called or state.value != last or state.increment != call.increment:
+        return SequenceStep(SequenceGrant(state.value, 0, state.is_called), None)
+    value = call.value - call.increment
+    return SequenceStep(SequenceGrant(value, call.wanted, True), state._replace(value=value))
 
 
 class SequenceTable:

@@ -42,6 +42,7 @@ class SequenceOperation(IntEnum):
     NEXT = 1
     SET = 2
     LOOK = 3
+    GIVE_BACK = 4
 
 
 class SequenceFlag(IntEnum):

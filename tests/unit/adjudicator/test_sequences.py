@@ -11,6 +11,7 @@ from borealis.wire.commit_messages import Refused, SequenceCall, SequenceGrant, 
 from borealis.wire.journal_batch import SequenceReservation
 
 NEXT, SET, LOOK = SequenceOperation.NEXT, SequenceOperation.SET, SequenceOperation.LOOK
+GIVE_BACK = SequenceOperation.GIVE_BACK
 SOUND = SequenceCall(Relfilenode(1), NEXT, False, False, False, 1, 1, 1, 100, 1, 1)
 
 
@@ -129,3 +130,44 @@ def test_an_increment_may_change_in_between(actions: list[tuple[int, int, bool]]
         assert (sequence.durable.reserved_up_to - last) * (1 if increment > 0 else -1) >= 0
         if crashes:
             sequence.crash()
+
+
+@pytest.mark.parametrize("increment", [1, -3])
+def test_values_that_were_handed_out_last_can_be_given_back(increment: int) -> None:
+    sequence = Sequence(increment=increment, minimum=-1000, maximum=1000, start=10)
+    first, second, third, _ = sequence.next(4)
+    assert sequence.do(operation=GIVE_BACK, value=third, wanted=2) == SequenceGrant(second, 2, True)
+    assert sequence.next(3) == [third, third + increment, third + 2 * increment]
+    assert first == 10
+
+
+def test_values_before_others_cannot_be_given_back() -> None:
+    sequence = Sequence()
+    sequence.next(4)
+    sequence.next()
+    assert sequence.do(operation=GIVE_BACK, value=3, wanted=2) == SequenceGrant(5, 0, True)
+    assert sequence.next() == [6]
+
+
+def test_values_from_before_a_set_or_a_crash_cannot_be_given_back() -> None:
+    sequence = Sequence()
+    sequence.next(4)
+    sequence.do(operation=SET, value=4, value_is_called=True)
+    assert sequence.do(operation=GIVE_BACK, value=3, wanted=2) == SequenceGrant(4, 0, True)
+    assert sequence.next() == [5]
+    sequence.next(4)
+    sequence.crash()
+    assert sequence.state is not None
+    reserved = sequence.state.value
+    sequence.do(operation=GIVE_BACK, value=reserved - 1, wanted=2)
+    assert sequence.next() == [reserved + 1]
+
+
+def test_what_was_given_back_stays_reserved() -> None:
+    """Handed out again without a new reservation, and never twice after a crash."""
+    sequence = Sequence()
+    sequence.next(8)
+    sequence.do(operation=GIVE_BACK, value=5, wanted=4)
+    again = sequence.next(4)
+    sequence.crash()
+    assert not set(again) & set(sequence.next(4))
