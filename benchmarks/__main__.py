@@ -12,14 +12,12 @@ import time
 from pathlib import Path
 
 from benchmarks.databases import Borealis, Database, StockPostgres, remove
-from benchmarks.memory import idle_memory
+from benchmarks.processes import idle_memory, wait_for_rest
 from benchmarks.report import Result, circumstances, table, write_into, write_json
 from benchmarks.workloads import CHECKOUT, Scale, Workload, all_workloads
 
 ROUNDS, ROUNDS_QUICK = 5, 3
 FULL, QUICK = Scale(seconds=5, factor=10, rows=1_000_000), Scale(seconds=2, factor=10, rows=200_000)
-# After a measurement, until whatever it left to do in the background is done.
-SETTLE_S = 1.0
 IDLE_S = 5.0
 DOCUMENT = CHECKOUT / "docs/benchmarks.md"
 
@@ -48,8 +46,8 @@ def measure(
     rates: tuple[list[float], list[float]] = ([], [])
     for turn in range(rounds):
         for side in (0, 1) if turn % 2 == 0 else (1, 0):
+            wait_for_rest(database.process_id() for database in databases)
             rates[side].append(workload.measure(databases[side], scale))
-            time.sleep(SETTLE_S)
         progress(f"{workload.name}: round {turn + 1}, {rates[0][-1]:,.4g} and {rates[1][-1]:,.4g} {workload.unit}")
     return rates
 

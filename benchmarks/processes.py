@@ -1,7 +1,13 @@
-"""Memory of all processes of a database together, as the kernel counts it: shared pages are divided by their users."""
+"""All processes of a database together, as the kernel counts them: memory in use, and whether they are at rest.
+
+Memory is proportional: pages that processes share are divided by their users.
+"""
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,3 +43,30 @@ def idle_memory(process_id: int) -> dict[str, float]:
             command = Path(f"/proc/{member}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             used[f"{member} {command[:60].strip()}"] = proportional_kib(member) / 1024
     return used
+
+
+# At rest: all processes together take less than this share of a core, over an interval.
+REST_SHARE = 0.08
+REST_INTERVAL_S = 0.5
+REST_WAIT_S = 60.0
+
+
+def processor_seconds(process_id: int) -> float:
+    """What a tree of processes has used so far, ended children included."""
+    ticks = 0
+    for member in tree(process_id):
+        with suppress(OSError):
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def wait_for_rest(process_ids: Iterable[int]) -> None:
+    """Waits until none of the databases works in the background any more, so that none disturbs the next measurement."""
+    roots = list(process_ids)
+    for _ in range(round(REST_WAIT_S / REST_INTERVAL_S)):
+        before = [processor_seconds(root) for root in roots]
+        time.sleep(REST_INTERVAL_S)
+        used = [processor_seconds(root) - start for root, start in zip(roots, before, strict=True)]
+        if max(used) < REST_SHARE * REST_INTERVAL_S:
+            return
