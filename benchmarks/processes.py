@@ -62,7 +62,7 @@ def processor_seconds(process_id: int) -> float:
 
 
 def wait_for_rest(process_ids: Iterable[int]) -> None:
-    """Waits until none of the databases works in the background any more, so that none disturbs the next measurement."""
+    """Waits until no database works in the background any more: none may disturb the next measurement."""
     roots = list(process_ids)
     for _ in range(round(REST_WAIT_S / REST_INTERVAL_S)):
         before = [processor_seconds(root) for root in roots]
