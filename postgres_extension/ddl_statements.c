@@ -135,7 +135,8 @@ enter_scope(StatementScope *scope, Node *statement)
 	bool		is_temporary = created != NULL && is_temporary_creation(created);
 
 	memset(scope, 0, sizeof(*scope));
-	catalog_changes_may_begin();
+	if (!IsA(statement, TransactionStmt))
+		catalog_changes_may_begin();
 	if (is_ddl(statement) && !is_temporary)
 	{
 		/*
