@@ -6,7 +6,7 @@ plan becomes visible as a whole however large it is, and writing a part of it ag
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -17,9 +17,12 @@ from borealis.storage.journalled import (
     RecordPlace,
     Remainder,
     Writes,
+    WritesPlace,
+    add_slice,
     add_transaction,
     iterate_places,
     open_batch,
+    open_giant,
 )
 from borealis.storage.ordered_map import Entry
 from borealis.storage.stored_key import catalog_key, stored_key
@@ -72,18 +75,27 @@ class ApplyPlan:
 
     before: Progress
     after: Progress
+    giant_bytes: int
+    giants: list[tuple[bytes, RecordPlace, WritesPlace]] = field(default_factory=list)
+    """Transactions whose writes are taken from their batch only while they are being written."""
     versions: Writes = field(default_factory=Writes)
     drops: list[tuple[Timestamp, Relfilenode]] = field(default_factory=list)
     deltas: dict[Relfilenode, RelationSize] = field(default_factory=dict)
     octets: int = 0
 
     @classmethod
-    def start(cls, progress: Progress) -> "ApplyPlan":
-        return cls(progress, progress)
+    def start(cls, progress: Progress, giant_bytes: int) -> "ApplyPlan":
+        """An empty plan. Transaction records from `giant_bytes` on are giants."""
+        return cls(progress, progress, giant_bytes)
 
     @property
     def writes(self) -> int:
+        """How many versions are held in memory."""
         return len(self.versions.puts) + len(self.versions.puts_that_may_cover)
+
+    def is_full(self, writes_max: int, bytes_max: int) -> bool:
+        """Whether it had better be written now. A giant is best written alone."""
+        return self.writes >= writes_max or self.octets >= bytes_max or bool(self.giants)
 
     def add(self, batch: Octets) -> bool:
         """Take in one batch as it came. False: it was applied before. Raises InvariantViolation."""
@@ -104,7 +116,11 @@ class ApplyPlan:
     def _add_records(self, header: BatchHeader, data: bytes) -> None:
         for place in iterate_places(header, data):
             if place.kind == _TRANSACTION:
-                remainder = add_transaction(self.versions, data, place)
+                if place.end - place.start < self.giant_bytes:
+                    remainder = add_transaction(self.versions, data, place)
+                else:
+                    parts, remainder = open_giant(data, place)
+                    self.giants.append((data, place, parts))
                 if remainder is not NOTHING:
                     self._add_remainder(place, remainder)
             elif place.kind not in _WITHOUT_VERSIONS:
@@ -161,13 +177,28 @@ class Chunk(NamedTuple):
     puts_that_may_cover: list[Entry]
 
 
-def cut_chunks(plan: ApplyPlan, writes_max: int, bytes_max: int) -> list[Chunk]:
-    """The versions of a plan, cut so that one transaction stays bounded; at least one chunk, the last may be empty."""
-    puts, may_cover = sorted(plan.versions.puts), sorted(plan.versions.puts_that_may_cover, reverse=True)
-    if plan.writes <= writes_max and plan.octets <= bytes_max:
+def cut_chunks(versions: Writes, writes_max: int, bytes_max: int, octets: int) -> list[Chunk]:
+    """Versions cut so that one transaction stays bounded; at least one chunk. `octets`: no more bytes are in them."""
+    puts, may_cover = sorted(versions.puts), sorted(versions.puts_that_may_cover, reverse=True)
+    if len(puts) + len(may_cover) <= writes_max and octets <= bytes_max:
         return [Chunk(puts, may_cover)]
     chunks = [Chunk(part, []) for part in _cut(puts, writes_max, bytes_max)]
-    return chunks + [Chunk([], part) for part in _cut(may_cover, writes_max, bytes_max)]
+    chunks += [Chunk([], part) for part in _cut(may_cover, writes_max, bytes_max)]
+    return chunks or [Chunk([], [])]
+
+
+def iterate_giant(
+    giant: tuple[bytes, RecordPlace, WritesPlace], writes_max: int, bytes_max: int
+) -> Iterator[tuple[Chunk, list[tuple[Timestamp, bytes]]]]:
+    """The versions of a giant transaction, a bounded number at a time, and the keys that each chunk writes over."""
+    data, place, parts = giant
+    for first in range(0, parts.writes, writes_max):
+        versions = Writes()
+        add_slice(versions, data, parts, place.timestamp, first, min(writes_max, parts.writes - first))
+        covered = versions.covered
+        for chunk in cut_chunks(versions, writes_max, bytes_max, len(data)):
+            yield chunk, covered
+            covered = []
 
 
 def _cut(entries: list[Entry], writes_max: int, bytes_max: int) -> Iterable[list[Entry]]:

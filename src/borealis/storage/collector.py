@@ -29,7 +29,8 @@ class CollectionQueue:
         self._last: dict[bytes, Timestamp] = {}
         """When each key of `_order` was written over last."""
         self._unfinished: list[bytes] = []
-        self.has_overflowed = False
+        self.is_incomplete = False
+        """Garbage may exist that is not in the queue: a sweep has to find it."""
 
     def __len__(self) -> int:
         return len(self._order) + len(self._unfinished)
@@ -45,7 +46,7 @@ class CollectionQueue:
                 last[key] = timestamp
                 self._order.append(item)
             else:
-                self.has_overflowed = True
+                self.is_incomplete = True
 
     def put_back(self, keys: Iterable[bytes]) -> None:
         """These keys were taken and are not done; they come first."""
@@ -99,7 +100,12 @@ class Collector:
     @property
     def is_busy(self) -> bool:
         """Something is queued, dropped or being swept, ready or not."""
-        return bool(len(self.queue) or self._drops or self._sweep_from is not None)
+        return bool(len(self.queue) or self._drops or self.needs_sweep)
+
+    @property
+    def needs_sweep(self) -> bool:
+        """A sweep is under way, or one is to begin now that the queue is empty."""
+        return self._sweep_from is not None or (self.queue.is_incomplete and len(self.queue) == 0)
 
     def has_work(self, horizon: Timestamp) -> bool:
         """Queued keys or dropped relations that are ready; the sweep is not urgent and does not count."""
@@ -117,10 +123,10 @@ class Collector:
 
     def sweep(self, horizon: Timestamp) -> Collected:
         """One slice of the sweep, if one is under way."""
+        if not self.needs_sweep:
+            return Collected(is_idle=True)
         if self._sweep_from is None:
-            if not (self.queue.has_overflowed and len(self.queue) == 0):
-                return Collected(is_idle=True)
-            self.queue.has_overflowed = False
+            self.queue.is_incomplete = False
             self._sweep_from = b""
         with self._map.read() as reader:
             found = sweep(reader.scan_versions(self._sweep_from), horizon, self._sweep_entries)

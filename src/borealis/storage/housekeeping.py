@@ -46,6 +46,7 @@ class Housekeeper:
         self._pace = CollectionPace(settings)
         self._next_round_ns = 0
         self._next_reader_check_ns = 0
+        self._sweep_entries_left = 0
         self._applied_at_last_round = NO_TIMESTAMP
 
     def applied(self, writes: int) -> None:
@@ -59,10 +60,13 @@ class Housekeeper:
             keys = self._pace.slice_keys(is_idle)
             if keys:
                 self._replica.collect(self._collect_up_to, keys)
+        elif is_idle and self._may_sweep():
+            self._sweep()
 
     def due_ns(self) -> int:
         """When `run` wants to be called next if nothing else happens; 0: at once."""
-        return 0 if self._replica.collector.has_work(self._collect_up_to) else self._next_round_ns
+        has_work = self._replica.collector.has_work(self._collect_up_to) or self._may_sweep()
+        return 0 if has_work else self._next_round_ns
 
     def close(self) -> None:
         if self._transactions is not None:
@@ -74,8 +78,9 @@ class Housekeeper:
         decision = self._horizon.decide(now_ns, applied, self._acknowledged(), self._slots.occupied())
         self._publication.publish_horizon(decision.publish)
         self._collect_up_to = decision.collect
-        if decision.collect:
-            replica.sweep(decision.collect)
+        self._sweep_entries_left = settings.sweep_entries_per_round
+        if self._may_sweep():
+            self._sweep()
         if now_ns >= self._next_reader_check_ns:
             self._next_reader_check_ns = now_ns + settings.reader_check_interval_ns
             if dead := self._environment.check_readers():
@@ -83,6 +88,12 @@ class Housekeeper:
         is_moving = applied != self._applied_at_last_round or replica.collector.is_busy
         self._applied_at_last_round = applied
         self._next_round_ns = now_ns + (settings.round_interval_ns if is_moving else settings.idle_round_interval_ns)
+
+    def _may_sweep(self) -> bool:
+        return self._sweep_entries_left > 0 and self._replica.collector.needs_sweep and bool(self._collect_up_to)
+
+    def _sweep(self) -> None:
+        self._sweep_entries_left -= max(1, self._replica.sweep(self._collect_up_to).examined)
 
     def _acknowledged(self) -> Timestamp:
         """Where the next reader takes its timestamp. 0, which holds the horizon, until the service has a page."""

@@ -30,6 +30,7 @@ _WRITE_BYTES: Final = 9
 _LOCK_BYTES: Final = 5
 _DELTA: Final = struct.Struct("<Iqq")
 _SUFFIX: Final = struct.Struct(">Q")
+_END: Final = struct.Struct("<I")
 _ENDS: Final = tuple(struct.Struct(f"<{count}I") for count in range(65))
 
 _PUT_UNCHECKED: Final = int(Operation.PUT_UNCHECKED)
@@ -98,32 +99,45 @@ def iterate_places(header: BatchHeader, data: bytes) -> Iterator[RecordPlace]:
         raise Malformed("a batch is longer than its records")
 
 
+class WritesPlace(NamedTuple):
+    """Where the parts of a transaction's writes begin."""
+
+    writes: int
+    operations: int
+    key_ends: int
+    value_ends: int
+    keys: int
+    values: int
+
+
 def add_transaction(writes: Writes, data: bytes, place: RecordPlace) -> Remainder:
     """Add what one transaction writes."""
-    start, end, _, timestamp, _ = place
-    if end - start < _HEADER.size:
-        raise Malformed("a transaction record is shorter than its header")
-    count, locks, entry_bytes, drops, deltas, flags = _HEADER.unpack_from(data, start)
-    at = start + _HEADER.size
-    if count:
-        if at + _WRITE_BYTES * count > end:
-            raise Malformed("the writes reach beyond their record")
-        at = _add_writes(writes, data, at, end, count, timestamp)
-    if not (entry_bytes or drops or deltas):
+    parts, locks, sizes = _open_record(data, place)
+    end = _find_end_of_writes(data, parts, place)
+    if parts.writes:
+        add_slice(writes, data, parts, place.timestamp, 0, parts.writes)
+    if not any(sizes[:3]):
         return NOTHING
-    return _decode_remainder(data, at, end, locks, (entry_bytes, drops, deltas, flags))
+    return _decode_remainder(data, end, place.end, locks, sizes)
 
 
-def _add_writes(writes: Writes, data: bytes, at: int, end: int, count: int, timestamp: Timestamp) -> int:
-    operations = data[at : at + count]
+def open_giant(data: bytes, place: RecordPlace) -> tuple[WritesPlace, Remainder]:
+    """A transaction whose writes are to be taken in slices, with `add_slice`, because all at once take much memory."""
+    parts, locks, sizes = _open_record(data, place)
+    return parts, _decode_remainder(data, _find_end_of_writes(data, parts, place), place.end, locks, sizes)
+
+
+def add_slice(writes: Writes, data: bytes, parts: WritesPlace, timestamp: Timestamp, first: int, count: int) -> None:
+    """Add `count` of the writes, from number `first` on."""
+    operations = data[parts.operations + first : parts.operations + first + count]
     layout = _ENDS[count] if count < len(_ENDS) else struct.Struct(f"<{count}I")
-    key_ends = layout.unpack_from(data, at + count)
-    value_ends = layout.unpack_from(data, at + 5 * count)
-    keys_at = key_at = at + _WRITE_BYTES * count
-    values_at = value_at = keys_at + key_ends[-1]
-    behind: int = values_at + value_ends[-1]
-    if behind > end:
-        raise Malformed("the keys and values reach beyond their record")
+    key_ends = layout.unpack_from(data, parts.key_ends + 4 * first)
+    value_ends = layout.unpack_from(data, parts.value_ends + 4 * first)
+    keys_at, values_at = parts.keys, parts.values
+    key_at, value_at = keys_at, values_at
+    if first:
+        key_at += _END.unpack_from(data, parts.key_ends + 4 * first - 4)[0]
+        value_at += _END.unpack_from(data, parts.value_ends + 4 * first - 4)[0]
     suffix = _SUFFIX.pack(U64_MAX - timestamp)
     puts, may_cover, covered, is_over = writes.puts, writes.puts_that_may_cover, writes.covered, _IS_OVER
     for operation, key_end, value_end in zip(operations, key_ends, value_ends, strict=True):
@@ -138,7 +152,30 @@ def _add_writes(writes: Writes, data: bytes, at: int, end: int, count: int, time
             puts.append(entry)
             if is_over[operation]:
                 covered.append((timestamp, key))
-    return behind
+
+
+def _open_record(data: bytes, place: RecordPlace) -> tuple[WritesPlace, int, tuple[int, int, int, int]]:
+    """Where the writes are, the number of locks, and the sizes of the rest."""
+    start, end = place.start, place.end
+    if end - start < _HEADER.size:
+        raise Malformed("a transaction record is shorter than its header")
+    count, locks, entry_bytes, drops, deltas, flags = _HEADER.unpack_from(data, start)
+    at = start + _HEADER.size
+    keys = at + _WRITE_BYTES * count
+    if keys > end:
+        raise Malformed("the writes reach beyond their record")
+    values = keys + _END.unpack_from(data, at + 5 * count - 4)[0] if count else keys
+    parts = WritesPlace(count, at, at + count, at + 5 * count, keys, values)
+    return parts, locks, (entry_bytes, drops, deltas, flags)
+
+
+def _find_end_of_writes(data: bytes, parts: WritesPlace, place: RecordPlace) -> int:
+    if not parts.writes:
+        return parts.values
+    end: int = parts.values + _END.unpack_from(data, parts.keys - 4)[0]
+    if end > place.end:
+        raise Malformed("the keys and values reach beyond their record")
+    return end
 
 
 def _decode_remainder(data: bytes, at: int, end: int, locks: int, sizes: tuple[int, int, int, int]) -> Remainder:
@@ -147,7 +184,7 @@ def _decode_remainder(data: bytes, at: int, end: int, locks: int, sizes: tuple[i
         keys_at = at + _LOCK_BYTES * locks
         if keys_at > end:
             raise Malformed("the locks reach beyond their record")
-        at = keys_at + struct.unpack_from("<I", data, keys_at - 4)[0]
+        at = keys_at + _END.unpack_from(data, keys_at - 4)[0]
     if at + entry_bytes + 4 * drops + _DELTA.size * deltas != end:
         raise Malformed("a transaction record does not end where its header says")
     drops_at = at + entry_bytes

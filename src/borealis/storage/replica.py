@@ -8,7 +8,15 @@ and the simulation drive the same code. Promises: after any crash the map holds 
 from collections.abc import Iterable, Iterator
 
 from borealis.foundation.identifiers import NO_TIMESTAMP, Timestamp
-from borealis.storage.apply import META_KEYS, ApplyPlan, Chunk, cut_chunks, decode_progress, progress_entries
+from borealis.storage.apply import (
+    META_KEYS,
+    ApplyPlan,
+    Chunk,
+    cut_chunks,
+    decode_progress,
+    iterate_giant,
+    progress_entries,
+)
 from borealis.storage.collector import Collected, Collector
 from borealis.storage.ordered_map import Entry, MapWriter, OrderedMap, Table
 from borealis.storage.settings import StorageSettings
@@ -34,7 +42,7 @@ class Replica:
 
     def plan(self, payloads: Iterable[Octets] = ()) -> ApplyPlan:
         """A plan that follows on from what is applied, holding these batches."""
-        plan = ApplyPlan.start(self.progress)
+        plan = ApplyPlan.start(self.progress, self._settings.giant_bytes)
         for payload in payloads:
             plan.add(payload)
         return plan
@@ -44,19 +52,29 @@ class Replica:
 
         Raises OutOfRoom; the plan can then be written again from its beginning.
         """
-        chunks = cut_chunks(plan, self._settings.chunk_writes_max, self._settings.chunk_bytes_max)
-        covered: list[bytes] = []
-        for chunk in chunks[:-1]:
-            with self._map.write() as writer:
-                covered += _write_chunk(writer, chunk)
+        writes_max, bytes_max = self._settings.chunk_writes_max, self._settings.chunk_bytes_max
+        *chunks, last = cut_chunks(plan.versions, writes_max, bytes_max, plan.octets)
+        found: list[tuple[Timestamp, bytes]] = []
+        for chunk in chunks:
+            found += self._write_chunk(chunk)
             yield
-        self._write_last(plan, chunks[-1], covered)
+        for giant in plan.giants:
+            for chunk, covered in iterate_giant(giant, writes_max, bytes_max):
+                # Queued early they only wait: the horizon cannot pass what is not applied.
+                self.collector.queue.add(covered)
+                self.collector.queue.add(self._write_chunk(chunk))
+                yield
+        self._write_last(plan, last, found)
         yield
 
-    def _write_last(self, plan: ApplyPlan, chunk: Chunk, covered: list[bytes]) -> None:
+    def _write_chunk(self, chunk: Chunk) -> list[tuple[Timestamp, bytes]]:
+        with self._map.write() as writer:
+            return _put_chunk(writer, chunk)
+
+    def _write_last(self, plan: ApplyPlan, chunk: Chunk, found: list[tuple[Timestamp, bytes]]) -> None:
         after = plan.after
         with self._map.write() as writer:
-            covered = covered + _write_chunk(writer, chunk)
+            found += _put_chunk(writer, chunk)
             change = None
             if plan.deltas:
                 change = self._statistics.change(writer, plan.deltas)
@@ -68,17 +86,14 @@ class Replica:
         self.progress = after
         if change is not None:
             self._statistics.accept(change)
-        self._queue_covered(plan, covered)
+        covered = plan.versions.covered
+        self.collector.queue.add(sorted(covered + found) if found else covered)
+        if plan.giants and plan.writes:
+            # Covering is seen by the version that is written later, and giants are not written in their turn.
+            self.collector.queue.is_incomplete = True
         for timestamp, relfilenode in plan.drops:
             self._statistics.forget(relfilenode)
             self.collector.add_drops(timestamp, [relfilenode])
-
-    def _queue_covered(self, plan: ApplyPlan, found: list[bytes]) -> None:
-        """Queue what was written over: what the operations say, and the stored keys that were found to be so."""
-        covered = plan.versions.covered
-        if found:
-            covered = sorted(covered + [(timestamp_of(stored), key_of(stored)) for stored in found])
-        self.collector.queue.add(covered)
 
     def collect(self, horizon: Timestamp, limit: int) -> Collected:
         """One slice of collection up to a confirmed horizon. Raises OutOfRoom."""
@@ -98,13 +113,13 @@ class Replica:
             self.collected_horizon = horizon
 
 
-def _write_chunk(writer: MapWriter, chunk: Chunk) -> list[bytes]:
-    """Stored keys that are over an older version though their operation did not say so."""
+def _put_chunk(writer: MapWriter, chunk: Chunk) -> list[tuple[Timestamp, bytes]]:
+    """Keys that are written over though their operation did not say so, with the timestamps of what is over them."""
     if chunk.puts:
         writer.put(Table.VERSIONS, chunk.puts)
-    if chunk.puts_that_may_cover:
-        return writer.put_versions_over(chunk.puts_that_may_cover)
-    return []
+    if not chunk.puts_that_may_cover:
+        return []
+    return [(timestamp_of(stored), key_of(stored)) for stored in writer.put_versions_over(chunk.puts_that_may_cover)]
 
 
 def _drop_entries(plan: ApplyPlan) -> list[Entry]:

@@ -172,6 +172,7 @@ class StorageServer:
 
     def _lose_link(self, error: LinkLost, now: int) -> None:
         if self._link is not None or self._connect_at_ns == 0:
+            # Said once, not with each attempt.
             log.warning("%s; trying to reach the transaction service again", error)
         self._drop_link()
         self._connect_at_ns = now + self._backoff.next_delay_ns()
@@ -184,7 +185,7 @@ class StorageServer:
             self._link = None
 
     def _receive(self) -> None:
-        """Apply what has arrived, as few transactions as the bounds of a plan allow."""
+        """Apply what has arrived, in as few transactions as the bounds of a plan allow."""
         link = self._link
         if link is None:
             return
@@ -194,14 +195,22 @@ class StorageServer:
             for frames in link.receive():
                 for frame in frames:
                     self._take(plan, frame)
-                if plan.writes >= self._settings.plan_writes_max or plan.octets >= self._settings.plan_bytes_max:
+                    plan = self._write_if_full(plan)
+                if self._link is not link or self._stalled is not None:
                     break
         except LinkLost as error:
             lost = error
-        if plan.after != plan.before:
+        if plan.after != plan.before and self._stalled is None:
             self._write(plan)
         if lost is not None:
             self._lose_link(lost, time.monotonic_ns())
+
+    def _write_if_full(self, plan: ApplyPlan) -> ApplyPlan:
+        """The plan to go on with. One that found no room takes in what has been received already, and waits."""
+        if self._stalled is not None or not plan.is_full(self._settings.plan_writes_max, self._settings.plan_bytes_max):
+            return plan
+        self._write(plan)
+        return plan if self._stalled is not None else self._replica.plan()
 
     def _take(self, plan: ApplyPlan, frame: Frame) -> None:
         if frame.type == JournalFrame.BATCH:

@@ -17,11 +17,13 @@ class StorageSettings:
     map_bytes_max: int = 1 << 40
     map_readers_max: int = 1024
 
-    # Apply. A plan collects whole batches up to these; a chunk is what one LMDB transaction writes at most.
+    # Apply. A plan collects whole batches up to these; a chunk is what one LMDB transaction writes at most. A giant is
+    # a transaction that is not taken apart in memory as a whole.
     plan_writes_max: int = 16_384
     plan_bytes_max: int = 16 * MEBIBYTE
-    chunk_writes_max: int = 4_096
+    chunk_writes_max: int = 16_384
     chunk_bytes_max: int = 64 * MEBIBYTE
+    giant_bytes: int = 32 * MEBIBYTE
     receive_bytes: int = MEBIBYTE
     frame_bytes_max: int = 2 * GIBIBYTE
     report_delay_ns: int = 5 * MILLISECOND_NS
@@ -35,8 +37,9 @@ class StorageSettings:
     transaction_age_grace_ns: int = 30 * SECOND_NS
     collect_keys_min: int = 64
     collect_keys_max: int = 4_096
-    collect_queue_max: int = 1_000_000
+    collect_queue_max: int = 250_000
     sweep_entries: int = 500
+    sweep_entries_per_round: int = 5_000
     reader_check_interval_ns: int = SECOND_NS
 
     # Snapshots.

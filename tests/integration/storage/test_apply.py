@@ -92,7 +92,7 @@ def test_a_huge_transaction_appears_as_a_whole(
     start: Start, peer: JournalPeer, journal: Journal, tmp_path: Path
 ) -> None:
     before = journal.write((1, row(0), b"before"))
-    storage = start(chunk_writes_max=500)
+    storage = start(chunk_writes_max=500, giant_bytes=1 << 20)
     peer.wait_applied(before)
     rows = 50_000
     after = journal.write(*((1, row(number), b"v" * 50) for number in range(1, rows)))

@@ -44,9 +44,9 @@ def test_nothing_is_handed_out_before_the_horizon_passes() -> None:
 def test_a_full_queue_says_that_it_lost_something() -> None:
     queue = CollectionQueue(keys_max=2)
     queue.add((Timestamp(1), key) for key in (b"a", b"b", b"a"))
-    assert not queue.has_overflowed
+    assert not queue.is_incomplete
     queue.add([(Timestamp(2), b"c")])
-    assert queue.has_overflowed
+    assert queue.is_incomplete
     assert len(queue) == 2
 
 

@@ -1,6 +1,7 @@
 """A replica holds what the journal says, exactly once, whatever happens in between."""
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from borealis.wire.transaction_record import Operation
 from tests.unit.storage.journals import ENTRIES, ROWS, JournalBuilder, Transaction, journals
 from tests.unit.storage.versions import Versions, as_stored, needed
 
-SETTINGS = StorageSettings(chunk_writes_max=3, sweep_entries=3)
+SETTINGS = StorageSettings(chunk_writes_max=3, chunk_bytes_max=150, sweep_entries=3)
 
 
 def build(batches: list[list[Transaction]]) -> JournalBuilder:
@@ -49,24 +50,28 @@ def check_applied(ordered_map: MemoryMap, journal: JournalBuilder) -> None:
     assert found.get("schema_version", 0) == journal.schema_version
 
 
-@given(journals, st.integers(1, 4))
-def test_plans_of_any_size_mean_the_same(batches: list[list[Transaction]], plan_size: int) -> None:
+giant_bytes = st.sampled_from([0, 150, 1 << 20])
+"""All transactions are giants, some are, none is."""
+
+
+@given(journals, st.integers(1, 4), giant_bytes)
+def test_plans_of_any_size_mean_the_same(batches: list[list[Transaction]], plan_size: int, giant_bytes: int) -> None:
     journal, ordered_map = build(batches), MemoryMap()
-    replica = Replica(ordered_map, SETTINGS)
+    replica = Replica(ordered_map, replace(SETTINGS, giant_bytes=giant_bytes))
     for start in range(0, len(journal.batches), plan_size):
         apply(replica, *journal.batches[start : start + plan_size])
     check_applied(ordered_map, journal)
 
 
-@given(journals, st.data())
+@given(journals, giant_bytes, st.data())
 def test_a_crash_between_any_two_transactions_changes_nothing(
-    batches: list[list[Transaction]], data: st.DataObject
+    batches: list[list[Transaction]], giant_bytes: int, data: st.DataObject
 ) -> None:
     journal, ordered_map = build(batches), MemoryMap()
     attempts = 0
     while True:
         # A new process: reads where it is, and asks for the journal from there; the peer may send older batches again.
-        replica = Replica(ordered_map, SETTINGS)
+        replica = Replica(ordered_map, replace(SETTINGS, giant_bytes=giant_bytes))
         done = sum(end <= replica.progress.position for end in journal.ends)
         plan = replica.plan(journal.batches[data.draw(st.integers(0, done)) :])
         assert plan.after.timestamp == journal.timestamp
@@ -97,15 +102,21 @@ def test_relation_sizes_add_up(batches: list[list[Transaction]]) -> None:
             assert found == (rows, size)
 
 
-@given(journals, st.integers(90, 400), st.integers(1, 4))
-def test_collection_leaves_what_readers_need(batches: list[list[Transaction]], horizon: int, limit: int) -> None:
+@given(journals, st.integers(90, 400), st.integers(1, 4), giant_bytes)
+def test_collection_leaves_what_readers_need(
+    batches: list[list[Transaction]], horizon: int, limit: int, giant_bytes: int
+) -> None:
     journal, ordered_map = build(batches), MemoryMap()
-    replica = Replica(ordered_map, SETTINGS)
+    replica = Replica(ordered_map, replace(SETTINGS, giant_bytes=giant_bytes))
+    while not replica.sweep(Timestamp(1)).is_idle:
+        pass
     apply(replica, *journal.batches)
     bound = min(horizon, journal.timestamp)
+    if replica.collector.queue.is_incomplete:
+        bound = journal.timestamp
     rows = {name: value for name, value in journal.versions.items() if name[0][0] != CATALOG_NAMESPACE}
     catalog = {name: value for name, value in journal.versions.items() if name[0][0] == CATALOG_NAMESPACE}
-    while not replica.collect(Timestamp(bound), limit).is_idle:
+    while not (replica.collect(Timestamp(bound), limit).is_idle and replica.sweep(Timestamp(bound)).is_idle):
         pass
     assert stored_versions(ordered_map) == as_stored(needed(rows, bound) | catalog)
 
@@ -177,7 +188,7 @@ def test_an_overflowing_queue_is_made_good_by_the_sweep() -> None:
     for operation in (Operation.INSERT, Operation.UPDATE, Operation.DELETE):
         value = b"" if operation == Operation.DELETE else b"v"
         apply(replica, journal.add([Transaction(tuple((int(operation), row, value) for row in ROWS))]))
-    assert replica.collector.queue.has_overflowed
+    assert replica.collector.queue.is_incomplete
     horizon = Timestamp(journal.timestamp)
     while not (replica.collect(horizon, 10).is_idle and replica.sweep(horizon).is_idle):
         pass
