@@ -435,6 +435,7 @@ def change_catalogs_behind_its_back(cluster: Cluster, instance: int, statement: 
         ],
         input=f"{statement}\n".encode(),
         cwd=folder.pgdata,
+        env={**os.environ, "LD_PRELOAD": os.environ.get("BOREALIS_TEST_PRELOAD", "")},
         check=True,
         capture_output=True,
         **account,  # type: ignore[call-overload]
