@@ -19,6 +19,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "fmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -222,7 +223,10 @@ reject_utility(Node *statement)
 		case T_AlterTableMoveAllStmt:
 			refuse("tablespaces are not supported", SHARED_STORAGE_HINT);
 		case T_CreateAmStmt:
-			refuse("CREATE ACCESS METHOD is not supported", SHARED_STORAGE_HINT);
+			/* an extension may bring its own, for temporary tables */
+			if (!creating_extension || ((CreateAmStmt *) statement)->amtype != AMTYPE_INDEX)
+				refuse("CREATE ACCESS METHOD is not supported", SHARED_STORAGE_HINT);
+			break;
 		case T_CreateSubscriptionStmt:
 		case T_AlterSubscriptionStmt:
 		case T_DropSubscriptionStmt:

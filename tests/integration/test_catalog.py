@@ -377,6 +377,46 @@ def test_metadata_changes_do_not_mind_new_rows(connect: Connect) -> None:
         one.commit()
 
 
+def test_extension_and_its_types_are_shared(connect: Connect, cluster: Cluster) -> None:
+    one, two = connect(1), connect(2)
+    with cluster.connect_superuser(1) as superuser:
+        superuser.execute("CREATE EXTENSION vector SCHEMA public")
+        try:
+            two.execute("CREATE TABLE points (id int PRIMARY KEY, place public.vector(2))")
+            two.execute("INSERT INTO points VALUES (1, '[1,2]'), (2, '[5,5]')")
+            nearest = "SELECT id FROM points ORDER BY place OPERATOR(public.<->) '[4,4]' LIMIT 1"
+            assert value_of(one, nearest) == 2
+            with pytest.raises(errors.FeatureNotSupported):
+                one.execute("CREATE INDEX ON points USING hnsw (place public.vector_l2_ops)")
+            assert compare_instances(cluster) == []
+        finally:
+            superuser.execute("DROP EXTENSION vector CASCADE")
+    assert two.execute("SELECT * FROM points ORDER BY id").fetchall() == [(1,), (2,)]
+    assert compare_instances(cluster) == []
+
+
+def test_direct_changes_of_catalogs_are_shared(connect: Connect, cluster: Cluster) -> None:
+    """A superuser may make them; they are rows like any others."""
+    connect(1).execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    with cluster.connect_superuser(2) as superuser:
+        superuser.execute("UPDATE pg_proc SET procost = 55 WHERE proname = 'f'")
+    assert value_of(connect(1), "SELECT procost FROM pg_proc WHERE proname = 'f'") == 55
+    assert compare_instances(cluster) == []
+
+
+def test_large_values_in_catalogs_are_shared(connect: Connect, cluster: Cluster) -> None:
+    """They lie in TOAST tables, whose OIDs differ between instances."""
+    one, two = connect(1), connect(2)
+    text = "".join(chr(33 + (n * n) % 90) for n in range(200_000)).replace("'", "").replace("$", "")
+    one.execute(f"CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $${'SELECT 1::text --' + text}$$")  # type: ignore[arg-type]
+    two.execute("COMMENT ON FUNCTION f() IS 'seen'")
+    two.execute("ALTER FUNCTION f() COST 5")
+    one.execute("ALTER FUNCTION f() STABLE")
+    two.execute("CREATE OR REPLACE FUNCTION f() RETURNS text LANGUAGE sql AS $$SELECT 'short'$$")
+    assert value_of(one, "SELECT f()") == "short"
+    assert compare_instances(cluster) == []
+
+
 def test_restart_of_an_instance_brings_its_catalogs_up_to_date(start_cluster: StartCluster) -> None:
     cluster = start_cluster(instances=2)
     cluster.expect_log("was terminated by signal")
