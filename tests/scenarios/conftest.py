@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,7 +17,17 @@ from tests.scenarios.history import History
 # Violent runs kill so many processes, at most.
 KILLS = 12
 
-Circumstances = Callable[[Cluster, History[Any]], AbstractContextManager[object]]
+
+@dataclass(frozen=True)
+class Circumstances:
+    """Every scenario runs twice: undisturbed, and with random processes killed."""
+
+    seed: int
+    is_calm: bool
+
+    def around(self, cluster: Cluster, history: History[Any]) -> AbstractContextManager[object]:
+        """To run the workload in; kills follow the commits of the history."""
+        return nullcontext() if self.is_calm else kills(cluster, history, self.seed, KILLS)
 
 
 @pytest.fixture
@@ -36,10 +46,4 @@ def own_cluster(start_cluster: StartCluster) -> Cluster:
 
 @pytest.fixture(params=["calm", "kills"])
 def circumstances(request: pytest.FixtureRequest, seed: int) -> Circumstances:
-    """Every scenario runs twice: undisturbed, and with random processes killed."""
-
-    def enter(cluster: Cluster, history: History[Any]) -> AbstractContextManager[object]:
-        return kills(cluster, history, seed, KILLS) if request.param == "kills" else nullcontext()
-
-    enter.is_calm = request.param == "calm"  # type: ignore[attr-defined]
-    return enter
+    return Circumstances(seed, is_calm=request.param == "calm")

@@ -93,3 +93,4 @@ def kills(cluster: Cluster, history: History[Any], seed: int, count: int) -> Ite
     print(f"killed: {', '.join(killed) or 'nothing'}")
     if problems:
         raise problems[0]
+    assert killed, "the workload ended before anything was killed"

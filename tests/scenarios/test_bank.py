@@ -70,7 +70,6 @@ def open_accounts(cluster: Cluster) -> None:
 
 
 def test_bank(own_cluster: Cluster, seed: int, circumstances: Circumstances) -> None:
-    is_calm: bool = circumstances.is_calm  # type: ignore[attr-defined]
     transfers: History[Transfer] = History()
     sums: History[list[int]] = History()
     open_accounts(own_cluster)
@@ -91,12 +90,12 @@ def test_bank(own_cluster: Cluster, seed: int, circumstances: Circumstances) -> 
 
     writers = {f"writer {n}": transfer for n in range(6)}
     readers = {f"reader {n}": look for n in range(2)}
-    with circumstances(own_cluster, transfers):
+    with circumstances.around(own_cluster, transfers):
         run_workers(own_cluster, STEPS, writers | readers, seed)
 
     # A balance may fall below zero in a write set; CHECK refuses it.
-    assert_outcomes(transfers, is_calm=is_calm, also=frozenset({"23514"}))
-    assert_outcomes(sums, is_calm=is_calm)
+    assert_outcomes(transfers, is_calm=circumstances.is_calm, also=frozenset({"23514"}))
+    assert_outcomes(sums, is_calm=circumstances.is_calm)
     for attempt in sums.attempts():
         assert all(total == ACCOUNTS * OPENING for total in attempt.work), f"a reader saw {attempt.work}"
     for instance in range(1, own_cluster.instances + 1):

@@ -63,7 +63,6 @@ def perform(connection: Connection, deed: Deed) -> Deed:
 
 
 def test_foreign_key_races(own_cluster: Cluster, seed: int, circumstances: Circumstances) -> None:
-    is_calm: bool = circumstances.is_calm  # type: ignore[attr-defined]
     history: History[Deed] = History()
     with own_cluster.connect() as connection:
         connection.execute(SCHEMA)
@@ -74,11 +73,11 @@ def test_foreign_key_races(own_cluster: Cluster, seed: int, circumstances: Circu
         deed = Deed(kind, chance.randrange(PARENTS), chance.choice(TABLES), f"{chance.getrandbits(64):x}")
         history.add(session.attempt(lambda connection: perform(connection, deed), deed))
 
-    with circumstances(own_cluster, history):
+    with circumstances.around(own_cluster, history):
         run_workers(own_cluster, STEPS, {f"worker {n}": step for n in range(WORKERS)}, seed)
 
     allowed = frozenset({FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION})
-    assert_outcomes(history, is_calm=is_calm, also=allowed)
+    assert_outcomes(history, is_calm=circumstances.is_calm, also=allowed)
     for instance in range(1, own_cluster.instances + 1):
         with own_cluster.connect(instance) as connection:
             judge(connection, history)

@@ -59,7 +59,6 @@ def read_everything(cluster: Cluster, instance: int) -> Attempt[Transaction]:
 
 
 def test_list_append(own_cluster: Cluster, seed: int, circumstances: Circumstances) -> None:
-    is_calm: bool = circumstances.is_calm  # type: ignore[attr-defined]
     history: History[Transaction] = History()
     numbers = itertools.count(1)
     with own_cluster.connect() as connection:
@@ -74,10 +73,10 @@ def test_list_append(own_cluster: Cluster, seed: int, circumstances: Circumstanc
         intent = tuple(operation for operation in work if isinstance(operation, Append))
         history.add(session.attempt(lambda connection: perform(connection, work, chance), intent))
 
-    with circumstances(own_cluster, history):
+    with circumstances.around(own_cluster, history):
         run_workers(own_cluster, STEPS, {f"worker {n}": step for n in range(WORKERS)}, seed)
 
-    assert_outcomes(history, is_calm=is_calm)
+    assert_outcomes(history, is_calm=circumstances.is_calm)
     for instance in range(1, own_cluster.instances + 1):
         anomalies = check([*history.attempts(), read_everything(own_cluster, instance)])
         assert not anomalies, "\n".join(map(str, anomalies))

@@ -69,7 +69,6 @@ def write(connection: Connection, deed: Deed) -> Deed:
 
 
 def test_schema_changes(own_cluster: Cluster, seed: int, circumstances: Circumstances) -> None:
-    is_calm: bool = circumstances.is_calm  # type: ignore[attr-defined]
     writes: History[Deed] = History()
     changes: History[Deed] = History()
     with own_cluster.connect() as connection:
@@ -94,11 +93,11 @@ def test_schema_changes(own_cluster: Cluster, seed: int, circumstances: Circumst
         changes.add(session.attempt(lambda c: (c.execute(deed.change), deed)[1], deed))  # type: ignore[call-overload]
 
     workers = {f"writer {n}": write_row(n) for n in range(WRITERS)} | {f"changer {n}": change_schema for n in range(2)}
-    with circumstances(own_cluster, writes):
+    with circumstances.around(own_cluster, writes):
         run_workers(own_cluster, STEPS, workers, seed)  # type: ignore[arg-type]
 
-    assert_outcomes(writes, is_calm=is_calm)
-    assert_outcomes(changes, is_calm=is_calm, also=frozenset({ALREADY_THERE, NO_SUCH_COLUMN}))
+    assert_outcomes(writes, is_calm=circumstances.is_calm)
+    assert_outcomes(changes, is_calm=circumstances.is_calm, also=frozenset({ALREADY_THERE, NO_SUCH_COLUMN}))
     states = [end_state(server) for server in servers_of(own_cluster)]
     assert states[0] == states[1], "the instances disagree about the schema or the rows"
     for instance in range(1, own_cluster.instances + 1):

@@ -49,7 +49,6 @@ def draw(connection: Connection, drawn: list[tuple[str, int]], chance: random.Ra
 
 
 def test_sequences(own_cluster: Cluster, seed: int, circumstances: Circumstances) -> None:
-    is_calm: bool = circumstances.is_calm  # type: ignore[attr-defined]
     history: History[Drawn] = History()
     seen: list[list[tuple[str, int]]] = []
     with own_cluster.connect() as connection:
@@ -61,10 +60,10 @@ def test_sequences(own_cluster: Cluster, seed: int, circumstances: Circumstances
         holder = f"{chance.getrandbits(64):x}"
         history.add(session.attempt(lambda c: draw(c, drawn, chance, holder), Drawn(holder=holder)))
 
-    with circumstances(own_cluster, history):
+    with circumstances.around(own_cluster, history):
         run_workers(own_cluster, STEPS, {f"worker {n}": step for n in range(WORKERS)}, seed)
 
-    assert_outcomes(history, is_calm=is_calm)
+    assert_outcomes(history, is_calm=circumstances.is_calm)
     counts = Counter(number for drawn in seen for number in drawn)
     twice = {number: count for number, count in counts.items() if count > 1}
     assert not twice, f"given more than once: {twice}"

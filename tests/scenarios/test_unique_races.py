@@ -56,7 +56,6 @@ def claim(connection: Connection, wanted: Claim, chance: random.Random) -> Claim
 
 
 def test_unique_races(own_cluster: Cluster, seed: int, circumstances: Circumstances) -> None:
-    is_calm: bool = circumstances.is_calm  # type: ignore[attr-defined]
     history: History[Claim] = History()
     with own_cluster.connect() as connection:
         connection.execute(SCHEMA)
@@ -66,10 +65,10 @@ def test_unique_races(own_cluster: Cluster, seed: int, circumstances: Circumstan
         wanted = Claim(chance.choice(TABLES), f"name {chance.randrange(NAMES)}", owner)
         history.add(session.attempt(lambda connection: claim(connection, wanted, chance), wanted))
 
-    with circumstances(own_cluster, history):
+    with circumstances.around(own_cluster, history):
         run_workers(own_cluster, STEPS, {f"worker {n}": step for n in range(WORKERS)}, seed)
 
-    assert_outcomes(history, is_calm=is_calm, also=frozenset({UNIQUE_VIOLATION}))
+    assert_outcomes(history, is_calm=circumstances.is_calm, also=frozenset({UNIQUE_VIOLATION}))
     for instance in range(1, own_cluster.instances + 1):
         with own_cluster.connect(instance) as connection:
             for table in TABLES:

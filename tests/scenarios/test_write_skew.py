@@ -61,7 +61,6 @@ def create(cluster: Cluster) -> None:
 
 
 def test_somebody_is_always_on_call(own_cluster: Cluster, seed: int, circumstances: Circumstances) -> None:
-    is_calm: bool = circumstances.is_calm  # type: ignore[attr-defined]
     shifts: History[Shift] = History()
     looks: History[int] = History()
     create(own_cluster)
@@ -80,11 +79,11 @@ def test_somebody_is_always_on_call(own_cluster: Cluster, seed: int, circumstanc
         looks.add(session.attempt(count, WARDS))
 
     workers = {f"doctor {n}": shift for n in range(WORKERS)} | {"patient": look}
-    with circumstances(own_cluster, shifts):
+    with circumstances.around(own_cluster, shifts):
         run_workers(own_cluster, STEPS, workers, seed)
 
-    assert_outcomes(shifts, is_calm=is_calm)
-    assert_outcomes(looks, is_calm=is_calm)
+    assert_outcomes(shifts, is_calm=circumstances.is_calm)
+    assert_outcomes(looks, is_calm=circumstances.is_calm)
     assert {attempt.work for attempt in looks.attempts()} == {WARDS}, "a reader saw a ward with nobody on call"
     for instance in range(1, own_cluster.instances + 1):
         with own_cluster.connect(instance) as connection:
