@@ -36,6 +36,7 @@
 #include "catalog_local_state.h"
 #include "catalog_rows.h"
 #include "catalog_state.h"
+#include "catalog_vacuum.h"
 #include "catalog_worker.h"
 #include "ddl_log.h"
 #include "lock_conflicts.h"
@@ -56,14 +57,14 @@
 
 extern PGDLLEXPORT void borealis_catalog_worker(Datum argument);
 
-static bool is_replaying = false;
+static bool is_worker = false;
 static MemoryContext entry_memory = NULL;
 static ValueBuffer entry_buffer;
 
 bool
 ddl_is_replaying(void)
 {
-	return is_replaying;
+	return is_worker;
 }
 
 /* ---- one entry ---- */
@@ -110,7 +111,6 @@ replay(const CatalogEntry *entry, uint64 version)
 
 	if (!entry->is_statistics)
 		lock_conflicts_clear_ddl();
-	is_replaying = true;
 	StartTransactionCommand();
 	lock_relations(entry, version);
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -118,7 +118,6 @@ replay(const CatalogEntry *entry, uint64 version)
 	catalog_local_state_write(version, schema_version);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	is_replaying = false;
 }
 
 /*
@@ -133,7 +132,6 @@ undo(void)
 	IsBinaryUpgrade = true;
 	AbortCurrentTransaction();
 	IsBinaryUpgrade = false;
-	is_replaying = false;
 }
 
 static bool
@@ -240,6 +238,14 @@ catch_up(void)
 	return IDLE_ROUND_MS;
 }
 
+/* With nothing to replay, the worker tidies up. */
+static void
+use_idle_time(void)
+{
+	object_ids_start_local();
+	catalog_vacuum_next();
+}
+
 /* The services may be down: that is no reason to end. */
 static long
 try_catch_up(void)
@@ -249,6 +255,8 @@ try_catch_up(void)
 	PG_TRY();
 	{
 		sleep_ms = catch_up();
+		if (sleep_ms == IDLE_ROUND_MS)
+			use_idle_time();
 	}
 	PG_CATCH();
 	{
@@ -256,6 +264,7 @@ try_catch_up(void)
 			PG_RE_THROW();
 		EmitErrorReport();
 		FlushErrorState();
+		AbortCurrentTransaction();
 	}
 	PG_END_TRY();
 	return sleep_ms;
@@ -284,6 +293,7 @@ borealis_catalog_worker(Datum argument)
 	pqsignal(SIGHUP, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(DATABASE, NULL, 0);
+	is_worker = true;
 	lock_conflicts_become_worker();
 	entry_memory = AllocSetContextCreate(TopMemoryContext, "Borealis catalog entry",
 										 ALLOCSET_DEFAULT_SIZES);

@@ -164,7 +164,7 @@ add_statistics(CatalogEntry *entry, Oid relation_id)
 	if (!HeapTupleIsValid(row))
 		return;
 	relation = (Form_pg_class) GETSTRUCT(row);
-	if (relation_id >= FirstNormalObjectId &&
+	if (relation_id >= FirstNormalObjectId && relation->relam != HEAP_TABLE_AM_OID &&
 		(relation->relkind == RELKIND_RELATION || relation->relkind == RELKIND_MATVIEW ||
 		 relation->relkind == RELKIND_INDEX || relation->relkind == RELKIND_PARTITIONED_TABLE))
 	{

@@ -17,8 +17,8 @@
 extern void ddl_log_init(void);
 
 /*
- * True while this process repeats a catalog entry: nothing is committed to the
- * cluster, and no table is read or written.
+ * True in the process that repeats catalog entries: nothing that it does is
+ * committed to the cluster.
  */
 extern bool ddl_is_replaying(void);
 

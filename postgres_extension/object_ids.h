@@ -24,7 +24,10 @@ object_id_is_shared(Oid oid)
 extern void object_ids_init(void);		/* from _PG_init */
 extern void object_ids_startup(void);	/* in the postmaster, shared memory exists */
 
-/* The worker, before clients are let in: the server's own counter turns local. */
+/*
+ * The worker, before clients are let in and now and then: the server's own
+ * counter is and stays local, also when it comes to its end.
+ */
 extern void object_ids_start_local(void);
 
 /*

@@ -417,6 +417,24 @@ def test_large_values_in_catalogs_are_shared(connect: Connect, cluster: Cluster)
     assert compare_instances(cluster) == []
 
 
+def test_local_catalogs_do_not_keep_what_is_dead(connect: Connect, cluster: Cluster) -> None:
+    """Temporary tables leave thousands of dead rows, and no autovacuum comes by."""
+    dead = "SELECT n_dead_tup FROM pg_stat_all_tables WHERE relname = 'pg_attribute'"
+    before = catalog_version(cluster, 1)
+    connect(1).execute(
+        "DO $$ BEGIN FOR i IN 1..300 LOOP "
+        "CREATE TEMPORARY TABLE short_lived (a int, b int, c int, d int); DROP TABLE short_lived; END LOOP; END $$"
+    )
+    with cluster.connect_superuser(1) as superuser:
+        vacuums = value_of(superuser, dead.replace("n_dead_tup", "vacuum_count"))
+        wait_until(
+            lambda: value_of(superuser, dead.replace("n_dead_tup", "vacuum_count")) != vacuums,
+            "pg_attribute is vacuumed",
+        )
+        wait_until(lambda: value_of(superuser, dead) == 0, "nothing dead is left")
+    assert catalog_version(cluster, 1) == before
+
+
 def test_restart_of_an_instance_brings_its_catalogs_up_to_date(start_cluster: StartCluster) -> None:
     cluster = start_cluster(instances=2)
     cluster.expect_log("was terminated by signal")
