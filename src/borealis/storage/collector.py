@@ -9,11 +9,13 @@ arguments, so a simulation drives the same code. A slice is one write transactio
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from borealis.foundation.identifiers import NO_TIMESTAMP, Relfilenode, Timestamp
 from borealis.storage.garbage import clear_key, clear_relation, sweep
 from borealis.storage.ordered_map import OrderedMap, Table
+from borealis.storage.statistics import sum_key
 from borealis.storage.stored_key import relation_prefixes, timestamp_suffix
 
 # A slice deletes at most so many versions for each key that it may look at; what is left of a key waits its turn.
@@ -98,6 +100,11 @@ class Collector:
             self._drops[relfilenode] = dropped_at
 
     @property
+    def dropped(self) -> Iterable[Relfilenode]:
+        """Relations that are still to be emptied."""
+        return self._drops.keys()
+
+    @property
     def is_busy(self) -> bool:
         """Something is queued, dropped or being swept, ready or not."""
         return bool(len(self.queue) or self._drops or self.needs_sweep)
@@ -107,12 +114,19 @@ class Collector:
         """A sweep is under way, or one is to begin now that the queue is empty."""
         return self._sweep_from is not None or (self.queue.is_incomplete and len(self.queue) == 0)
 
-    def has_work(self, horizon: Timestamp) -> bool:
-        """Queued keys or dropped relations that are ready; the sweep is not urgent and does not count."""
-        return self.queue.is_ready(horizon) or any(dropped <= horizon for dropped in self._drops.values())
+    def has_keys(self, horizon: Timestamp) -> bool:
+        """Whether queued keys are ready."""
+        return self.queue.is_ready(horizon)
+
+    def has_background_work(self, horizon: Timestamp) -> bool:
+        """Dropped relations or a sweep: nobody waits for them, and they may be large."""
+        return bool(horizon) and (self._has_ready_drop(horizon) or self.needs_sweep)
+
+    def _has_ready_drop(self, horizon: Timestamp) -> bool:
+        return bool(self._drops) and min(self._drops.values()) <= horizon
 
     def collect(self, horizon: Timestamp, limit: int) -> Collected:
-        """One slice of the queue and, when that has nothing ready, of the dropped relations. Raises OutOfRoom."""
+        """One slice of the queue or, when that has nothing ready, of the dropped relations. Raises OutOfRoom."""
         keys = self.queue.take(horizon, limit)
         if keys:
             return self._collect_keys(keys, horizon, limit)
@@ -129,7 +143,8 @@ class Collector:
             self.queue.is_incomplete = False
             self._sweep_from = b""
         with self._map.read() as reader:
-            found = sweep(reader.scan_versions(self._sweep_from), horizon, self._sweep_entries)
+            piece = list(islice(reader.scan_versions(self._sweep_from), self._sweep_entries))
+        found = sweep(piece, horizon, is_all=len(piece) < self._sweep_entries)
         if found.garbage:
             with self._map.write() as writer:
                 writer.delete(Table.VERSIONS, found.garbage)
@@ -168,6 +183,7 @@ class Collector:
                         break
             if is_all:
                 writer.delete(Table.DROPS, [relfilenode.to_bytes(4, "big")])
+                writer.delete(Table.META, [sum_key(relfilenode)])
         if is_all:
             del self._drops[relfilenode]
         return done

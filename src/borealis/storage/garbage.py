@@ -5,8 +5,9 @@ below H must therefore stay, the ones before it may go; and when that newest ver
 together with or after the last version before it, never earlier: alone, it would bring an older version back to life.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import eq
 from typing import Protocol
 
 from borealis.foundation.identifiers import Timestamp
@@ -67,34 +68,37 @@ def clear_key(cursor: VersionCursor, key: bytes, horizon_suffix: bytes, limit: i
     return deleted, True
 
 
-def sweep(versions: Iterable[tuple[bytes, bool]], horizon: Timestamp, limit: int) -> Found:
-    """Garbage of every key within the next `limit` entries of a scan over the whole map.
+def sweep(versions: Sequence[tuple[bytes, bool]], horizon: Timestamp, is_all: bool) -> Found:
+    """Garbage of every key within a piece of a scan over the whole map; `is_all`: there is nothing behind the piece.
 
-    The part of a key that reaches past the limit is left for the next call, which must scan from `resume`.
+    What belongs to its last key is left for the next call, which must scan from `resume`, unless it is very much.
     """
+    keys = [stored[:-TIMESTAMP_BYTES] for stored, _ in versions]
+    # Most pieces hold nothing but keys with one version each: found without looking at them one by one.
+    has_work = any(map(eq, keys, keys[1:])) or any(is_tombstone for _, is_tombstone in versions)
+    if not has_work and not is_all:
+        return Found(examined=len(versions) - 1, resume=versions[-1][0])
+    found = Found(examined=len(versions))
     horizon_suffix = timestamp_suffix(horizon)
-    found = Found()
     key = b""
     is_anchored = False
     anchor_tombstone: bytes | None = None
-    for stored, is_tombstone in versions:
-        stored_key, suffix = stored[:-TIMESTAMP_BYTES], stored[-TIMESTAMP_BYTES:]
+    for stored_key, (stored, is_tombstone) in zip(keys, versions, strict=True):
         if stored_key != key:
             if anchor_tombstone is not None:
                 found.garbage.append(anchor_tombstone)
             key, is_anchored, anchor_tombstone = stored_key, False, None
-        if found.examined >= limit:
-            # Resume inside the key, at the version that must stay: what follows it is garbage then as well.
-            found.resume = stored if not is_anchored else key + horizon_suffix
-            return found
-        found.examined += 1
         if is_anchored:
             found.garbage.append(stored)
-        elif suffix >= horizon_suffix:
+        elif stored[-TIMESTAMP_BYTES:] >= horizon_suffix:
             is_anchored = True
             anchor_tombstone = stored if is_tombstone else None
-    if anchor_tombstone is not None:
-        found.garbage.append(anchor_tombstone)
+    if is_all:
+        if anchor_tombstone is not None:
+            found.garbage.append(anchor_tombstone)
+    else:
+        # Resume at the version that must stay: what follows it is garbage as well.
+        found.resume = key + horizon_suffix if is_anchored else versions[-1][0]
     return found
 
 

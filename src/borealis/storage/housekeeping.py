@@ -5,6 +5,7 @@ collector.py. Each call does a bounded amount of work.
 """
 
 import logging
+import time
 from pathlib import Path
 
 from borealis.foundation.errors import Unavailable
@@ -12,7 +13,7 @@ from borealis.foundation.identifiers import NO_TIMESTAMP, Timestamp
 from borealis.foundation.pages import TRANSACTIONS_MAGIC, SharedPage, TransactionsWord
 from borealis.storage.horizon import HorizonTracker
 from borealis.storage.lmdb_map import LmdbMap
-from borealis.storage.pace import CollectionPace
+from borealis.storage.pace import BackgroundPace, CollectionPace
 from borealis.storage.publication import Publication
 from borealis.storage.reader_slots import ReaderSlots
 from borealis.storage.replica import Replica
@@ -44,9 +45,10 @@ class Housekeeper:
         self._horizon = HorizonTracker(publication.horizon, settings.horizon_lag_ns, reader_age_max_ns)
         self._collect_up_to = NO_TIMESTAMP
         self._pace = CollectionPace(settings)
+        self._background = BackgroundPace(settings.background_rest_factor)
         self._next_round_ns = 0
         self._next_reader_check_ns = 0
-        self._sweep_entries_left = 0
+        self._next_publication_ns = 0
         self._applied_at_last_round = NO_TIMESTAMP
 
     def applied(self, writes: int) -> None:
@@ -56,17 +58,28 @@ class Housekeeper:
         """What is due: a round, a slice. `is_idle`: no batch is waiting. Raises OutOfRoom."""
         if now_ns >= self._next_round_ns:
             self._round(now_ns)
-        if self._replica.collector.has_work(self._collect_up_to):
+        collector = self._replica.collector
+        if collector.has_keys(self._collect_up_to):
             keys = self._pace.slice_keys(is_idle)
             if keys:
                 self._replica.collect(self._collect_up_to, keys)
-        elif is_idle and self._may_sweep():
-            self._sweep()
+        elif is_idle and now_ns >= self._background.due_ns and collector.has_background_work(self._collect_up_to):
+            self._work_in_background()
 
     def due_ns(self) -> int:
         """When `run` wants to be called next if nothing else happens; 0: at once."""
-        has_work = self._replica.collector.has_work(self._collect_up_to) or self._may_sweep()
-        return 0 if has_work else self._next_round_ns
+        collector = self._replica.collector
+        if collector.has_keys(self._collect_up_to):
+            return 0
+        if collector.has_background_work(self._collect_up_to):
+            return min(self._background.due_ns, self._next_round_ns)
+        return self._next_round_ns
+
+    def _work_in_background(self) -> None:
+        began = time.monotonic_ns()
+        if self._replica.collect(self._collect_up_to, self._settings.collect_keys_min).is_idle:
+            self._replica.sweep(self._collect_up_to)
+        self._background.worked(began, time.monotonic_ns())
 
     def close(self) -> None:
         if self._transactions is not None:
@@ -78,9 +91,9 @@ class Housekeeper:
         decision = self._horizon.decide(now_ns, applied, self._acknowledged(), self._slots.occupied())
         self._publication.publish_horizon(decision.publish)
         self._collect_up_to = decision.collect
-        self._sweep_entries_left = settings.sweep_entries_per_round
-        if self._may_sweep():
-            self._sweep()
+        if now_ns >= self._next_publication_ns:
+            self._next_publication_ns = now_ns + settings.size_publication_interval_ns
+            replica.publish_sizes()
         if now_ns >= self._next_reader_check_ns:
             self._next_reader_check_ns = now_ns + settings.reader_check_interval_ns
             if dead := self._environment.check_readers():
@@ -88,12 +101,6 @@ class Housekeeper:
         is_moving = applied != self._applied_at_last_round or replica.collector.is_busy
         self._applied_at_last_round = applied
         self._next_round_ns = now_ns + (settings.round_interval_ns if is_moving else settings.idle_round_interval_ns)
-
-    def _may_sweep(self) -> bool:
-        return self._sweep_entries_left > 0 and self._replica.collector.needs_sweep and bool(self._collect_up_to)
-
-    def _sweep(self) -> None:
-        self._sweep_entries_left -= max(1, self._replica.sweep(self._collect_up_to).examined)
 
     def _acknowledged(self) -> Timestamp:
         """Where the next reader takes its timestamp. 0, which holds the horizon, until the service has a page."""

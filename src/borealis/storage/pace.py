@@ -56,6 +56,18 @@ class CollectionPace:
         return keys
 
 
+class BackgroundPace:
+    """Work that nobody waits for takes a part of one core and leaves the rest to those who wait."""
+
+    def __init__(self, rest_factor: int) -> None:
+        self._rest_factor = rest_factor
+        self.due_ns = 0
+
+    def worked(self, began_ns: int, ended_ns: int) -> None:
+        """A slice took from one time to the other: rest so many times as long."""
+        self.due_ns = ended_ns + self._rest_factor * (ended_ns - began_ns)
+
+
 @dataclass(slots=True)
 class Backoff:
     """Delay between attempts: doubles from the least to the most."""

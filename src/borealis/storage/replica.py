@@ -30,15 +30,17 @@ HORIZON_KEY = b"horizon"
 class Replica:
     """One cluster's map and its place in the journal."""
 
-    def __init__(self, ordered_map: OrderedMap, settings: StorageSettings) -> None:
+    def __init__(self, ordered_map: OrderedMap, settings: StorageSettings, publishes_all_sizes: bool = True) -> None:
+        """Without `publishes_all_sizes` small changes of relation sizes wait for `publish_sizes`."""
         self._map = ordered_map
         self._settings = settings
-        self._statistics = RelationStatistics()
         with ordered_map.read() as reader:
+            self._statistics = RelationStatistics(reader, publishes_all_sizes)
             self.progress = decode_progress(reader.get(Table.META, key) for key in META_KEYS)
             horizon = reader.get(Table.META, HORIZON_KEY)
         self.collected_horizon = NO_TIMESTAMP if horizon is None else Timestamp(int.from_bytes(horizon, "little"))
         self.collector = Collector(ordered_map, settings.collect_queue_max, settings.sweep_entries)
+        self._statistics.forget(self.collector.dropped)
 
     def plan(self, payloads: Iterable[Octets] = ()) -> ApplyPlan:
         """A plan that follows on from what is applied, holding these batches."""
@@ -75,10 +77,10 @@ class Replica:
         after = plan.after
         with self._map.write() as writer:
             found += _put_chunk(writer, chunk)
-            change = None
-            if plan.deltas:
-                change = self._statistics.change(writer, plan.deltas)
-                writer.put(Table.VERSIONS, change.puts)
+            change = self._statistics.change(plan.deltas) if plan.deltas else None
+            if change is not None:
+                writer.put(Table.META, change.meta_entries())
+                writer.put(Table.VERSIONS, change.version_entries())
             if plan.drops:
                 writer.put(Table.DROPS, _drop_entries(plan))
             writer.put(Table.META, progress_entries(plan.before, after))
@@ -92,8 +94,16 @@ class Replica:
             # Covering is seen by the version that is written later, and giants are not written in their turn.
             self.collector.queue.is_incomplete = True
         for timestamp, relfilenode in plan.drops:
-            self._statistics.forget(relfilenode)
+            self._statistics.forget([relfilenode])
             self.collector.add_drops(timestamp, [relfilenode])
+
+    def publish_sizes(self) -> None:
+        """Bring the published sizes of relations up to date. Raises OutOfRoom."""
+        if self._statistics.has_unpublished:
+            change = self._statistics.publish()
+            with self._map.write() as writer:
+                writer.put(Table.VERSIONS, change.version_entries())
+            self._statistics.accept(change)
 
     def collect(self, horizon: Timestamp, limit: int) -> Collected:
         """One slice of collection up to a confirmed horizon. Raises OutOfRoom."""

@@ -38,8 +38,9 @@ class StorageSettings:
     collect_keys_min: int = 64
     collect_keys_max: int = 4_096
     collect_queue_max: int = 250_000
-    sweep_entries: int = 500
-    sweep_entries_per_round: int = 5_000
+    sweep_entries: int = 2_000
+    background_rest_factor: int = 7
+    size_publication_interval_ns: int = SECOND_NS
     reader_check_interval_ns: int = SECOND_NS
 
     # Snapshots.

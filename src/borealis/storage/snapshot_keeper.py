@@ -16,6 +16,7 @@ from borealis.storage.snapshots import (
     SnapshotAborted,
     SnapshotCopy,
     list_snapshots,
+    lower_priority,
     remove_old_snapshots,
     truncation_bound,
 )
@@ -60,6 +61,7 @@ class SnapshotKeeper:
             self._thread.join()
 
     def _run(self, copy: SnapshotCopy) -> None:
+        lower_priority()
         try:
             snapshot = copy.run()
             remove_old_snapshots(self._directory, self._settings.snapshots_kept)

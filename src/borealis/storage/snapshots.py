@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ from borealis.storage.ordered_map import Table
 
 MANIFEST_FILE: Final = "manifest.json"
 FORMAT: Final = 1
+SNAPSHOT_NICENESS: Final = 10
 PARTIAL_SUFFIX: Final = ".partial"
 _PIECE_BYTES: Final = 1 << 20
 _SYNC_BYTES: Final = 8 << 20
@@ -162,12 +164,19 @@ class _Copier(threading.Thread):
         self.error: BorealisError | None = None
 
     def run(self) -> None:
+        lower_priority()
         try:
             self._source.copy(self._sender, self._transaction)
         except BorealisError as error:
             self.error = error
         finally:
             os.close(self._sender)
+
+
+def lower_priority() -> None:
+    """Let this thread go behind those who wait for a commit; where only processes have priorities, do nothing."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SNAPSHOT_NICENESS)
 
 
 def remove_old_snapshots(snapshots_directory: Path, kept: int) -> None:

@@ -1,13 +1,14 @@
 """Sizes of relations: the sum of the deltas that transactions report.
 
-Kept as one version per relation that is written over in place: nobody needs an old size, and a version at timestamp 1
-is seen at every timestamp.
+The sums are exact, and kept in `meta`, on a page that every commit writes anyway. What query processors read is a copy
+among the versions, written over in place at timestamp 1, which is seen at every timestamp. The copy is an estimate: it
+follows a change at once that matters to it, and the others a moment later, since it costs two more pages.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from borealis.foundation.identifiers import I64_MAX, Relfilenode, Timestamp
 from borealis.storage.apply import RelationSize
@@ -15,45 +16,106 @@ from borealis.storage.ordered_map import Entry, MapReader, Table
 from borealis.storage.stored_key import statistics_key, stored_key
 
 STATISTICS_TIMESTAMP: Final = Timestamp(1)
+SUM_PREFIX: Final = b"size"
+# A change matters from this part of what is published on: a planner does not care about less.
+_CHANGE_THAT_MATTERS: Final = 64
 _SIZE: Final = struct.Struct("<qq")
+
+
+class Size(NamedTuple):
+    rows: int
+    octets: int
+
+
+NO_SIZE: Final = Size(0, 0)
 
 
 @dataclass(slots=True)
 class StatisticsChange:
-    """What to write; `sizes` is to be handed back to `accept` once that is committed."""
+    """What to write where; to be handed back to `accept` once it is committed."""
 
-    puts: list[Entry] = field(default_factory=list)
-    sizes: dict[Relfilenode, tuple[int, int]] = field(default_factory=dict)
+    sums: dict[Relfilenode, Size] = field(default_factory=dict)
+    published: dict[Relfilenode, Size] = field(default_factory=dict)
+
+    def meta_entries(self) -> list[Entry]:
+        return [(sum_key(relfilenode), _SIZE.pack(*size)) for relfilenode, size in self.sums.items()]
+
+    def version_entries(self) -> list[Entry]:
+        return [(_published_key(relfilenode), _SIZE.pack(*size)) for relfilenode, size in self.published.items()]
 
 
 class RelationStatistics:
-    """The size, (rows, bytes), of every relation that changed since the start."""
+    """The sizes of all relations: the sums, and what of them is published."""
 
-    def __init__(self) -> None:
-        self._sizes: dict[Relfilenode, tuple[int, int]] = {}
+    def __init__(self, reader: MapReader, publishes_all: bool) -> None:
+        """With `publishes_all` every change matters."""
+        self._publishes_all = publishes_all
+        self._sums: dict[Relfilenode, Size] = {}
+        self._published: dict[Relfilenode, Size] = {}
+        self._unpublished: dict[Relfilenode, None] = {}
+        for key, value in reader.scan(Table.META, SUM_PREFIX):
+            if not key.startswith(SUM_PREFIX):
+                break
+            relfilenode = Relfilenode(int.from_bytes(key[len(SUM_PREFIX) :], "big"))
+            published = reader.get(Table.VERSIONS, _published_key(relfilenode))
+            self._sums[relfilenode] = _decode(value)
+            self._published[relfilenode] = _decode(published)
+            if published != value:
+                self._unpublished[relfilenode] = None
 
-    def change(self, reader: MapReader, deltas: Mapping[Relfilenode, RelationSize]) -> StatisticsChange:
+    @property
+    def has_unpublished(self) -> bool:
+        return bool(self._unpublished)
+
+    def change(self, deltas: Mapping[Relfilenode, RelationSize]) -> StatisticsChange:
         change = StatisticsChange()
         for relfilenode, delta in deltas.items():
             if not delta.rows and not delta.octets:
                 continue
-            stored = stored_key(statistics_key(relfilenode), STATISTICS_TIMESTAMP)
-            known = self._sizes.get(relfilenode)
-            rows, octets = known if known is not None else _read(reader, stored)
-            size = change.sizes[relfilenode] = (_clamp(rows + delta.rows), _clamp(octets + delta.octets))
-            change.puts.append((stored, _SIZE.pack(*size)))
+            rows, octets = self._sums.get(relfilenode, NO_SIZE)
+            size = change.sums[relfilenode] = Size(_clamp(rows + delta.rows), _clamp(octets + delta.octets))
+            if self._publishes_all or _matters(size, self._published.get(relfilenode, NO_SIZE)):
+                change.published[relfilenode] = size
         return change
 
+    def publish(self) -> StatisticsChange:
+        """What is not published yet."""
+        return StatisticsChange(published={relfilenode: self._sums[relfilenode] for relfilenode in self._unpublished})
+
     def accept(self, change: StatisticsChange) -> None:
-        self._sizes.update(change.sizes)
+        self._sums.update(change.sums)
+        self._published.update(change.published)
+        for relfilenode in change.sums:
+            self._unpublished[relfilenode] = None
+        for relfilenode in change.published:
+            self._unpublished.pop(relfilenode, None)
 
-    def forget(self, relfilenode: Relfilenode) -> None:
-        self._sizes.pop(relfilenode, None)
+    def forget(self, relfilenodes: Iterable[Relfilenode]) -> None:
+        """They have been dropped."""
+        for relfilenode in relfilenodes:
+            self._sums.pop(relfilenode, None)
+            self._published.pop(relfilenode, None)
+            self._unpublished.pop(relfilenode, None)
 
 
-def _read(reader: MapReader, stored: bytes) -> tuple[int, int]:
-    value = reader.get(Table.VERSIONS, stored)
-    return (0, 0) if value is None else _SIZE.unpack(value)
+def sum_key(relfilenode: Relfilenode) -> bytes:
+    """Key in `meta`."""
+    return SUM_PREFIX + relfilenode.to_bytes(4, "big")
+
+
+def _published_key(relfilenode: Relfilenode) -> bytes:
+    return stored_key(statistics_key(relfilenode), STATISTICS_TIMESTAMP)
+
+
+def _decode(value: bytes | None) -> Size:
+    return NO_SIZE if value is None else Size._make(_SIZE.unpack(value))
+
+
+def _matters(size: Size, published: Size) -> bool:
+    return any(
+        abs(now - then) * _CHANGE_THAT_MATTERS >= then and now != then
+        for now, then in zip(size, published, strict=True)
+    )
 
 
 def _clamp(total: int) -> int:

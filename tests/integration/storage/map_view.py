@@ -1,5 +1,6 @@
 """What a reader sees in the map: the contents at a timestamp, by the rules of docs/formats.md and nothing else."""
 
+import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,7 +45,18 @@ class MapView:
 
     def meta(self) -> dict[str, int]:
         with self._environment.begin(db=self._meta) as transaction:
-            return {key.decode(): int.from_bytes(value, "little") for key, value in transaction.cursor()}
+            entries = list(transaction.cursor())
+        return {key.decode(): int.from_bytes(value, "little") for key, value in entries if not key.startswith(b"size")}
+
+    def sizes(self) -> dict[int, tuple[int, int]]:
+        """(rows, bytes) of each relation: the exact sums."""
+        with self._environment.begin(db=self._meta) as transaction:
+            entries = list(transaction.cursor())
+        return {
+            int.from_bytes(key[4:], "big"): struct.unpack("<qq", value)
+            for key, value in entries
+            if key.startswith(b"size")
+        }
 
     def close(self) -> None:
         self._environment.close()

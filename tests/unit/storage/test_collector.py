@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from borealis.foundation.identifiers import Timestamp
 from borealis.storage.collector import CollectionQueue
-from borealis.storage.pace import Backoff, CollectionPace, ReportPace
+from borealis.storage.pace import BackgroundPace, Backoff, CollectionPace, ReportPace
 from borealis.storage.settings import MILLISECOND_NS, StorageSettings
 
 KEYS = [b"a", b"b", b"c"]
@@ -60,6 +60,13 @@ def test_collection_yields_to_apply_until_it_falls_behind() -> None:
     assert pace.slice_keys(is_idle=False) == 60
     pace.applied(1_000)
     assert pace.slice_keys(is_idle=False) == 100
+
+
+def test_background_work_rests_longer_than_it_works() -> None:
+    pace = BackgroundPace(rest_factor=7)
+    assert pace.due_ns == 0
+    pace.worked(1_000, 1_100)
+    assert pace.due_ns == 1_800
 
 
 def test_many_commits_share_a_report_that_is_never_late() -> None:
