@@ -37,6 +37,7 @@ typedef struct Session
 	pg_atomic_uint32 command_depth;
 	pg_atomic_uint32 has_ddl;
 	pg_atomic_uint32 is_pinned; /* its transaction has a read timestamp */
+	pg_atomic_uint32 is_committing; /* its record is on the way: the decision will end it */
 	pg_atomic_uint32 dislodged; /* transaction that is asked to end */
 } Session;
 
@@ -114,6 +115,7 @@ catalog_state_startup(void)
 		{
 			pg_atomic_init_u32(&state->sessions[i].command_depth, 0);
 			pg_atomic_init_u32(&state->sessions[i].has_ddl, 0);
+			pg_atomic_init_u32(&state->sessions[i].is_committing, 0);
 			pg_atomic_init_u32(&state->sessions[i].is_pinned, 0);
 			pg_atomic_init_u32(&state->sessions[i].dislodged, 0);
 		}
@@ -409,6 +411,7 @@ session_start(void)
 	pg_atomic_write_u32(&my_session()->command_depth, 0);
 	pg_atomic_write_u32(&my_session()->has_ddl, 0);
 	pg_atomic_write_u32(&my_session()->is_pinned, 0);
+	pg_atomic_write_u32(&my_session()->is_committing, 0);
 	pg_atomic_write_u32(&my_session()->dislodged, 0);
 }
 
@@ -445,6 +448,19 @@ session_set_pinned(bool is_pinned)
 {
 	if (MyBackendId != InvalidBackendId)
 		pg_atomic_write_u32(&my_session()->is_pinned, is_pinned);
+}
+
+void
+session_set_committing(bool is_committing)
+{
+	if (state != NULL && MyBackendId != InvalidBackendId)
+		pg_atomic_write_u32(&my_session()->is_committing, is_committing);
+}
+
+bool
+session_is_committing(BackendId session)
+{
+	return get_flag(session, offsetof(Session, is_committing)) != 0;
 }
 
 bool

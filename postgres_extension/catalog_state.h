@@ -70,6 +70,9 @@ extern void session_set_has_ddl(bool has_ddl);
 extern bool session_has_ddl(BackendId session);
 /* The transaction has its read timestamp: from now on only its own schema will do. */
 extern void session_set_pinned(bool is_pinned);
+/* Its record is on the way to the transaction service: it ends by itself. */
+extern void session_set_committing(bool is_committing);
+extern bool session_is_committing(BackendId session);
 extern bool session_is_in_command(BackendId session);
 extern bool session_reads_client(BackendId session);
 /*

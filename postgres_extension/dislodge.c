@@ -66,7 +66,8 @@ dislodge_insist(const VirtualTransactionId *transaction)
 {
 	int			pid = pid_of(transaction);
 
-	if (pid == 0)
+	/* one that waits for its decision ends soon, and its client is to hear which */
+	if (pid == 0 || session_is_committing(transaction->backendId))
 		return;
 	session_set_dislodged(transaction->backendId, transaction->localTransactionId);
 	kill(pid, SIGTERM);

@@ -197,6 +197,7 @@ ship(void)
 
 	if (counts.writes > 0 || counts.locks > 0 || counts.dropped > 0 || has_ddl)
 	{
+		session_set_committing(true);
 		commit_client_commit(record.data, record.len, current.read_timestamp, &result);
 		if (has_ddl)
 			ddl_log_committed(result.catalog_version);
@@ -208,6 +209,7 @@ ship(void)
 static void
 end_transaction(void)
 {
+	session_set_committing(false);
 	if (current.has_read_timestamp)
 	{
 		reader_slot_clear();
