@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from borealis.foundation.identifiers import NO_TIMESTAMP, Relfilenode, Timestamp
+from borealis.foundation.identifiers import Relfilenode, Timestamp
 from borealis.storage.garbage import clear_key, clear_relation, sweep
 from borealis.storage.ordered_map import OrderedMap, Table
 from borealis.storage.statistics import sum_key
@@ -89,7 +89,6 @@ class Collector:
         self.queue = CollectionQueue(queue_max)
         self._drops: dict[Relfilenode, Timestamp] = {}
         self._sweep_from: bytes | None = b""
-        self._swept_at: Timestamp = NO_TIMESTAMP
         with ordered_map.read() as reader:
             for key, value in reader.scan(Table.DROPS, b""):
                 self._drops[Relfilenode(int.from_bytes(key, "big"))] = Timestamp(int.from_bytes(value, "little"))

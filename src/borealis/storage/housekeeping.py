@@ -13,6 +13,7 @@ from borealis.foundation.identifiers import NO_TIMESTAMP, Timestamp
 from borealis.foundation.pages import TRANSACTIONS_MAGIC, SharedPage, TransactionsWord
 from borealis.storage.horizon import HorizonTracker
 from borealis.storage.lmdb_map import LmdbMap
+from borealis.storage.ordered_map import OutOfRoom
 from borealis.storage.pace import BackgroundPace, CollectionPace
 from borealis.storage.publication import Publication
 from borealis.storage.reader_slots import ReaderSlots
@@ -49,37 +50,46 @@ class Housekeeper:
         self._next_round_ns = 0
         self._next_reader_check_ns = 0
         self._next_publication_ns = 0
+        self._rests_until_ns = 0
+        self._is_out_of_room = False
         self._applied_at_last_round = NO_TIMESTAMP
 
     def applied(self, writes: int) -> None:
         self._pace.applied(writes)
 
     def run(self, now_ns: int, is_idle: bool) -> None:
-        """What is due: a round, a slice. `is_idle`: no batch is waiting. Raises OutOfRoom."""
-        if now_ns >= self._next_round_ns:
-            self._round(now_ns)
-        collector = self._replica.collector
-        if collector.has_keys(self._collect_up_to):
-            keys = self._pace.slice_keys(is_idle)
-            if keys:
-                self._replica.collect(self._collect_up_to, keys)
-        elif is_idle and now_ns >= self._background.due_ns and collector.has_background_work(self._collect_up_to):
-            self._work_in_background()
+        """What is due: a round, a slice of collection. `is_idle`: no batch is waiting."""
+        if now_ns < self._rests_until_ns:
+            return
+        try:
+            if now_ns >= self._next_round_ns:
+                self._round(now_ns)
+            self._collect(now_ns, is_idle)
+            self._is_out_of_room = False
+        except OutOfRoom as error:
+            if not self._is_out_of_room:
+                log.error("old versions cannot be collected: %s", error)
+            self._is_out_of_room = True
+            self._rests_until_ns = now_ns + self._settings.room_retry_interval_ns
 
     def due_ns(self) -> int:
-        """When `run` wants to be called next if nothing else happens; 0: at once."""
-        collector = self._replica.collector
-        if collector.has_keys(self._collect_up_to):
-            return 0
-        if collector.has_background_work(self._collect_up_to):
-            return min(self._background.due_ns, self._next_round_ns)
-        return self._next_round_ns
+        """When `run` wants to be called next if nothing else happens."""
+        due = min(self._background.due_ns, self._next_round_ns) if self._has_work() else self._next_round_ns
+        return max(due, self._rests_until_ns)
 
-    def _work_in_background(self) -> None:
-        began = time.monotonic_ns()
-        if self._replica.collect(self._collect_up_to, self._settings.collect_keys_min).is_idle:
-            self._replica.sweep(self._collect_up_to)
-        self._background.worked(began, time.monotonic_ns())
+    def _has_work(self) -> bool:
+        collector = self._replica.collector
+        return collector.has_keys(self._collect_up_to) or collector.has_background_work(self._collect_up_to)
+
+    def _collect(self, now_ns: int, is_idle: bool) -> None:
+        replica, horizon = self._replica, self._collect_up_to
+        if replica.collector.has_keys(horizon) and (keys := self._pace.take_due_keys()):
+            replica.collect(horizon, keys)
+        elif is_idle and now_ns >= self._background.due_ns and self._has_work():
+            began = time.monotonic_ns()
+            if replica.collect(horizon, self._settings.collect_keys_min).is_idle:
+                replica.sweep(horizon)
+            self._background.worked(began, time.monotonic_ns())
 
     def close(self) -> None:
         if self._transactions is not None:

@@ -37,7 +37,7 @@ class ReportPace:
 
 
 class CollectionPace:
-    """Collection keeps up with apply, two keys for each write, in slices short enough not to be felt."""
+    """Collection keeps up with apply whatever else there is to do: two keys for each write, once there are enough."""
 
     def __init__(self, settings: StorageSettings) -> None:
         self._keys_min = settings.collect_keys_min
@@ -47,17 +47,17 @@ class CollectionPace:
     def applied(self, writes: int) -> None:
         self._writes += writes
 
-    def slice_keys(self, is_idle: bool) -> int:
-        """How many keys to collect now; 0: nothing, apply has precedence."""
-        if self._writes < self._keys_min and not is_idle:
+    def take_due_keys(self) -> int:
+        """How many keys to collect now so that garbage does not pile up; 0 if it can wait."""
+        if self._writes < self._keys_min:
             return 0
-        keys = min(max(2 * self._writes, self._keys_min), self._keys_max)
+        keys = min(2 * self._writes, self._keys_max)
         self._writes = 0
         return keys
 
 
 class BackgroundPace:
-    """Work that nobody waits for takes a part of one core and leaves the rest to those who wait."""
+    """What nobody waits for is done in the gaps, and takes a part of one core: the rest is for those who wait."""
 
     def __init__(self, rest_factor: int) -> None:
         self._rest_factor = rest_factor

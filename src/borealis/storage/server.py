@@ -271,10 +271,7 @@ class StorageServer:
             self._lose_link(error, time.monotonic_ns())
 
     def _keep_house(self, is_idle: bool) -> None:
-        try:
-            self._housekeeper.run(time.monotonic_ns(), is_idle)
-        except OutOfRoom as error:
-            log.error("old versions cannot be collected: %s", error)
+        self._housekeeper.run(time.monotonic_ns(), is_idle)
         if self._snapshots.poll(self._replica.progress.position) and self._link is not None:
             assert self._snapshots.bound is not None
             try:

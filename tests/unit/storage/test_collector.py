@@ -50,16 +50,15 @@ def test_a_full_queue_says_that_it_lost_something() -> None:
     assert len(queue) == 2
 
 
-def test_collection_yields_to_apply_until_it_falls_behind() -> None:
+def test_collection_keeps_up_with_apply() -> None:
     pace = CollectionPace(StorageSettings(collect_keys_min=10, collect_keys_max=100))
     pace.applied(9)
-    assert pace.slice_keys(is_idle=False) == 0
-    assert pace.slice_keys(is_idle=True) == 18
-    assert pace.slice_keys(is_idle=True) == 10
-    pace.applied(30)
-    assert pace.slice_keys(is_idle=False) == 60
+    assert pace.take_due_keys() == 0
+    pace.applied(1)
+    assert pace.take_due_keys() == 20
+    assert pace.take_due_keys() == 0
     pace.applied(1_000)
-    assert pace.slice_keys(is_idle=False) == 100
+    assert pace.take_due_keys() == 100
 
 
 def test_background_work_rests_longer_than_it_works() -> None:
