@@ -49,8 +49,8 @@ def module_cluster() -> Iterator[Cluster]:
 def one_instance(module_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """One instance with an empty table `items`.
 
-    A commit of an earlier test may still be under way, its outcome unknown to everybody: unlike DELETE, TRUNCATE changes the
-    schema, so that it can only come before, and goes."""
+    A commit of an earlier test may still be under way, its outcome unknown to everybody: unlike DELETE, TRUNCATE
+    changes the schema, so that it can only come before, and goes."""
     with module_cluster.connect() as connection:
         connection.execute("TRUNCATE items")
     yield module_cluster
