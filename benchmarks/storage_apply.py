@@ -90,7 +90,7 @@ def main() -> None:
     settings = StorageSettings()
     with tempfile.TemporaryDirectory(dir=options.directory) as directory:
         environment = LmdbMap(Path(directory), settings)
-        replica = Replica(environment, settings)
+        replica = Replica(environment, settings, publishes_all_sizes=False)
         load = Load(options.rows)
         with measured("load, rows", options.rows):
             for batch in load.initial_rows():
