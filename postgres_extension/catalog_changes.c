@@ -13,7 +13,6 @@
  */
 #include "borealis.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/transam.h"
@@ -28,7 +27,6 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/sinval.h"
-#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -236,26 +234,12 @@ row_is_temporary(Relation catalog, HeapTuple row)
 static bool
 unchanged_object_is_temporary(Oid class_id, Oid object_id)
 {
-	Relation	catalog;
-	CatalogShape shape;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	row;
-	bool		result = false;
+	Oid			namespace;
 
-	if (catalog_is_local(class_id) || object_id < FirstNormalObjectId)
+	if (object_id < FirstNormalObjectId)
 		return false;
-	catalog = table_open(class_id, AccessShareLock);
-	catalog_shape(catalog, &shape);
-	Assert(shape.has_oid);
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object_id));
-	scan = systable_beginscan(catalog, shape.index, true, NULL, 1, &key);
-	row = systable_getnext(scan);
-	if (HeapTupleIsValid(row))
-		result = row_is_temporary(catalog, row);
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return result;
+	namespace = catalog_object_namespace(class_id, object_id);
+	return OidIsValid(namespace) && isAnyTempNamespace(namespace);
 }
 
 static bool

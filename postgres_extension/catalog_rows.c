@@ -437,3 +437,40 @@ catalog_row_namespace(Relation catalog, HeapTuple row)
 	}
 	return InvalidOid;
 }
+
+/* Of a row of the object's own, or of the object that it belongs to. */
+static Oid
+namespace_of_row(Relation catalog, HeapTuple row)
+{
+	Oid			class_id;
+	Oid			object_id;
+
+	if (catalog_row_owner(catalog, row, &class_id, &object_id))
+		return catalog_object_namespace(class_id, object_id);
+	return catalog_row_namespace(catalog, row);
+}
+
+Oid
+catalog_object_namespace(Oid class_id, Oid object_id)
+{
+	Relation	catalog;
+	CatalogShape shape;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+	Oid			namespace = InvalidOid;
+
+	if (catalog_is_local(class_id))
+		return InvalidOid;
+	catalog = table_open(class_id, AccessShareLock);
+	catalog_shape(catalog, &shape);
+	Assert(shape.has_oid);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object_id));
+	scan = systable_beginscan(catalog, shape.index, true, NULL, 1, &key);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+		namespace = namespace_of_row(catalog, row);
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return namespace;
+}

@@ -58,6 +58,9 @@ extern bool catalog_row_owner(Relation catalog, HeapTuple row, Oid *class_id, Oi
 /* The namespace that makes the object of this row temporary or not, or InvalidOid. */
 extern Oid	catalog_row_namespace(Relation catalog, HeapTuple row);
 
+/* The same for an object of which only the OIDs are at hand. */
+extern Oid	catalog_object_namespace(Oid class_id, Oid object_id);
+
 /* ERROR if this server has a catalog without a rule. */
 extern void catalog_rows_check_server(void);
 

@@ -34,6 +34,7 @@
 #include "catalog_apply.h"
 #include "catalog_entry.h"
 #include "catalog_local_state.h"
+#include "catalog_orphans.h"
 #include "catalog_rows.h"
 #include "catalog_state.h"
 #include "catalog_vacuum.h"
@@ -108,6 +109,7 @@ static void
 replay(const CatalogEntry *entry, uint64 version)
 {
 	uint64		schema_version = entry->is_statistics ? local_schema_version() : version;
+	List	   *orphaned;
 
 	if (!entry->is_statistics)
 		lock_conflicts_clear_ddl();
@@ -115,9 +117,12 @@ replay(const CatalogEntry *entry, uint64 version)
 	lock_relations(entry, version);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	catalog_apply(entry);
+	MemoryContextSwitchTo(entry_memory);
+	orphaned = catalog_orphans_find(entry);
 	catalog_local_state_write(version, schema_version);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	catalog_orphans_end(orphaned);
 }
 
 /*

@@ -417,6 +417,33 @@ def test_large_values_in_catalogs_are_shared(connect: Connect, cluster: Cluster)
     assert compare_instances(cluster) == []
 
 
+@pytest.mark.parametrize(
+    ("temporary", "change"),
+    [
+        ("CREATE TEMPORARY TABLE mine (m mood)", "DROP TYPE mood"),
+        ("CREATE TEMPORARY VIEW mine AS SELECT word FROM items", "DROP TABLE items"),
+        ("CREATE TEMPORARY VIEW mine AS SELECT word FROM items", "ALTER TABLE items DROP COLUMN word"),
+        ("CREATE TEMPORARY TABLE mine (id int DEFAULT one())", "DROP FUNCTION one()"),
+    ],
+)
+def test_session_whose_temporary_objects_lose_their_ground_is_ended(
+    connect: Connect, cluster: Cluster, temporary: str, change: str
+) -> None:
+    """The other instance could not know of them."""
+    one, two = connect(1), connect(2)
+    one.execute("CREATE TABLE items (id int PRIMARY KEY, word text)")
+    one.execute("CREATE TYPE mood AS ENUM ('low')")
+    one.execute("CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    two.execute(temporary)  # type: ignore[call-overload]
+    bystander = connect(2)
+    bystander.execute("CREATE TEMPORARY TABLE other AS SELECT * FROM items")
+    one.execute(change)  # type: ignore[call-overload]
+    bystander.execute("SELECT * FROM other")
+    with pytest.raises(psycopg.OperationalError):
+        two.execute("SELECT * FROM mine")
+    assert compare_instances(cluster) == []
+
+
 def test_local_catalogs_do_not_keep_what_is_dead(connect: Connect, cluster: Cluster) -> None:
     """Temporary tables leave thousands of dead rows, and no autovacuum comes by."""
     dead = "SELECT n_dead_tup FROM pg_stat_all_tables WHERE relname = 'pg_attribute'"
