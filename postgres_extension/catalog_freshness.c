@@ -28,6 +28,7 @@
 #include "catalog_state.h"
 #include "ddl_log.h"
 #include "pg_patches.h"
+#include "session_flags.h"
 #include "transaction.h"
 
 static Utf8Verifier original_verifier = NULL;

@@ -17,29 +17,19 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
-#include "storage/procarray.h"
 #include "storage/shmem.h"
-#include "storage/sinvaladt.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "catalog_state.h"
 #include "ddl_log.h"
+#include "session_flags.h"
 #include "shared_pages.h"
 
 #define TRANCHE "borealis_catalog"
 
 /* Somebody who waits looks this often whether what he waits for still runs. */
 #define WAIT_ROUND_MS 1000
-
-typedef struct Session
-{
-	pg_atomic_uint32 command_depth;
-	pg_atomic_uint32 has_ddl;
-	pg_atomic_uint32 is_pinned; /* its transaction has a read timestamp */
-	pg_atomic_uint32 is_committing; /* its record is on the way: the decision will end it */
-	pg_atomic_uint32 dislodged; /* transaction that is asked to end */
-} Session;
 
 typedef struct CatalogState
 {
@@ -60,8 +50,6 @@ typedef struct CatalogState
 	Latch	   *worker;
 	Oid			chunk_next;
 	Oid			chunk_end;
-
-	Session		sessions[FLEXIBLE_ARRAY_MEMBER];	/* by backend id */
 } CatalogState;
 
 static CatalogState *state = NULL;
@@ -73,18 +61,12 @@ static bool decided_is_schema;
 
 static shmem_request_hook_type previous_shmem_request = NULL;
 
-static Size
-state_size(void)
-{
-	return offsetof(CatalogState, sessions) + mul_size(sizeof(Session), MaxBackends);
-}
-
 static void
 request_shared_memory(void)
 {
 	if (previous_shmem_request)
 		previous_shmem_request();
-	RequestAddinShmemSpace(state_size());
+	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(CatalogState)), session_flags_size()));
 	RequestNamedLWLockTranche(TRANCHE, 1);
 }
 
@@ -101,24 +83,18 @@ catalog_state_startup(void)
 	bool		found;
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	state = ShmemInitStruct("Borealis catalog state", state_size(), &found);
+	state = ShmemInitStruct("Borealis catalog state",
+							add_size(MAXALIGN(sizeof(CatalogState)), session_flags_size()), &found);
+	session_flags_startup((char *) state + MAXALIGN(sizeof(CatalogState)), !found);
 	if (!found)
 	{
-		memset(state, 0, state_size());
+		memset(state, 0, sizeof(CatalogState));
 		state->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
 		ConditionVariableInit(&state->changed);
 		pg_atomic_init_u64(&state->catalog_version, 0);
 		pg_atomic_init_u64(&state->schema_version, 0);
 		pg_atomic_init_u64(&state->schema_version_begun, 0);
 		pg_atomic_init_u64(&state->schema_version_unlocked, 0);
-		for (int i = 0; i < MaxBackends; i++)
-		{
-			pg_atomic_init_u32(&state->sessions[i].command_depth, 0);
-			pg_atomic_init_u32(&state->sessions[i].has_ddl, 0);
-			pg_atomic_init_u32(&state->sessions[i].is_committing, 0);
-			pg_atomic_init_u32(&state->sessions[i].is_pinned, 0);
-			pg_atomic_init_u32(&state->sessions[i].dislodged, 0);
-		}
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -389,122 +365,6 @@ void
 catalog_replay_abandon(void)
 {
 	leave(0, false);
-}
-
-/* ---- sessions ---- */
-
-static Session *
-my_session(void)
-{
-	return &state->sessions[MyBackendId - 1];
-}
-
-static uint32
-get_flag(BackendId session, size_t offset)
-{
-	return pg_atomic_read_u32((pg_atomic_uint32 *) ((char *) &state->sessions[session - 1] + offset));
-}
-
-void
-session_start(void)
-{
-	pg_atomic_write_u32(&my_session()->command_depth, 0);
-	pg_atomic_write_u32(&my_session()->has_ddl, 0);
-	pg_atomic_write_u32(&my_session()->is_pinned, 0);
-	pg_atomic_write_u32(&my_session()->is_committing, 0);
-	pg_atomic_write_u32(&my_session()->dislodged, 0);
-}
-
-void
-session_command_enter(void)
-{
-	pg_atomic_uint32 *depth = &my_session()->command_depth;
-
-	pg_atomic_write_u32(depth, pg_atomic_read_u32(depth) + 1);
-}
-
-void
-session_command_leave(void)
-{
-	pg_atomic_uint32 *depth = &my_session()->command_depth;
-
-	pg_atomic_write_u32(depth, pg_atomic_read_u32(depth) - 1);
-}
-
-void
-session_set_has_ddl(bool has_ddl)
-{
-	pg_atomic_write_u32(&my_session()->has_ddl, has_ddl);
-}
-
-bool
-session_has_ddl(BackendId session)
-{
-	return get_flag(session, offsetof(Session, has_ddl)) != 0;
-}
-
-void
-session_set_pinned(bool is_pinned)
-{
-	if (MyBackendId != InvalidBackendId)
-		pg_atomic_write_u32(&my_session()->is_pinned, is_pinned);
-}
-
-void
-session_set_committing(bool is_committing)
-{
-	if (state != NULL && MyBackendId != InvalidBackendId)
-		pg_atomic_write_u32(&my_session()->is_committing, is_committing);
-}
-
-bool
-session_is_committing(BackendId session)
-{
-	return get_flag(session, offsetof(Session, is_committing)) != 0;
-}
-
-bool
-session_reads_client(BackendId session)
-{
-	PGPROC	   *proc = BackendIdGetProc(session);
-
-	return proc != NULL && proc->wait_event_info == WAIT_EVENT_CLIENT_READ;
-}
-
-bool
-session_is_in_command(BackendId session)
-{
-	return get_flag(session, offsetof(Session, command_depth)) != 0;
-}
-
-bool
-session_is_idle(BackendId session)
-{
-	pg_memory_barrier();
-	return session_reads_client(session) && !session_is_in_command(session) &&
-		get_flag(session, offsetof(Session, is_pinned)) != 0;
-}
-
-void
-session_set_dislodged(BackendId session, LocalTransactionId transaction)
-{
-	pg_atomic_write_u32(&state->sessions[session - 1].dislodged, transaction);
-}
-
-bool
-session_is_dislodged(void)
-{
-	return state != NULL && MyBackendId != InvalidBackendId &&
-		MyProc->lxid != InvalidLocalTransactionId &&
-		pg_atomic_read_u32(&my_session()->dislodged) == MyProc->lxid;
-}
-
-bool
-session_take_dislodged(void)
-{
-	return state != NULL && MyBackendId != InvalidBackendId &&
-		pg_atomic_exchange_u32(&my_session()->dislodged, InvalidLocalTransactionId) == MyProc->lxid &&
-		MyProc->lxid != InvalidLocalTransactionId;
 }
 
 /* ---- OIDs ---- */

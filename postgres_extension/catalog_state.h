@@ -12,8 +12,6 @@
 
 #include "borealis.h"
 
-#include "storage/lock.h"
-
 extern void catalog_state_init(void);	/* from _PG_init */
 extern void catalog_state_startup(void);	/* shared memory exists */
 
@@ -59,31 +57,6 @@ extern uint64 local_schema_version_unlocked(void);
 extern void catalog_replay_leave(uint64 catalog_version, bool is_schema);
 extern void catalog_replay_abandon(void);
 extern void catalog_worker_wake(void);
-
-/* ---- what other processes need to know of a session ---- */
-
-extern void session_start(void);
-/* Inside a command, even when waiting for the client to send data. */
-extern void session_command_enter(void);
-extern void session_command_leave(void);
-extern void session_set_has_ddl(bool has_ddl);
-extern bool session_has_ddl(BackendId session);
-/* The transaction has its read timestamp: from now on only its own schema will do. */
-extern void session_set_pinned(bool is_pinned);
-/* Its record is on the way to the transaction service: it ends by itself. */
-extern void session_set_committing(bool is_committing);
-extern bool session_is_committing(BackendId session);
-extern bool session_is_in_command(BackendId session);
-extern bool session_reads_client(BackendId session);
-/*
- * True if the session only waits for its client's next command, and will find
- * then that its transaction's schema is no longer in force.
- */
-extern bool session_is_idle(BackendId session);
-/* See dislodge.c.  Taking it clears it; false if it meant another transaction. */
-extern void session_set_dislodged(BackendId session, LocalTransactionId transaction);
-extern bool session_take_dislodged(void);
-extern bool session_is_dislodged(void);
 
 /* ---- this instance's chunk of OIDs ---- */
 

@@ -40,6 +40,7 @@
 #include "object_ids.h"
 #include "reject.h"
 #include "sequence.h"
+#include "session_flags.h"
 #include "transaction.h"
 
 /* What the current transaction ships; found at PRE_COMMIT. */

@@ -23,6 +23,7 @@
 #include "object_ids.h"
 #include "reject.h"
 #include "sequence.h"
+#include "session_flags.h"
 #include "transaction.h"
 #include "write_set.h"
 

@@ -29,6 +29,7 @@
 #include "catalog_state.h"
 #include "ddl_log.h"
 #include "dislodge.h"
+#include "session_flags.h"
 #include "transaction.h"
 
 /* The statement under way was told to stop. */

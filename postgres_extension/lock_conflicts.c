@@ -29,6 +29,7 @@
 #include "catalog_state.h"
 #include "dislodge.h"
 #include "lock_conflicts.h"
+#include "session_flags.h"
 
 /* A session's DDL leaves others this long to finish; then it asks again each time. */
 #define DDL_WAIT_MS "500"

@@ -22,6 +22,7 @@
 #include "outcome.h"
 #include "row_handle.h"
 #include "sequence.h"
+#include "session_flags.h"
 #include "shared_pages.h"
 #include "table_am.h"
 #include "transaction.h"
