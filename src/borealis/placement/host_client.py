@@ -37,9 +37,15 @@ class HostClient:
     def __init__(self, host_socket: Path) -> None:
         self._connection = HostConnection(host_socket)
 
+    async def ahead(self) -> list[str]:
+        """Names of clusters that were started ahead, the readiest first. Whoever wants one stores its name before it
+        asks for it: otherwise a crash in between would leave a cluster that nobody knows."""
+        answer = await self._connection.ask("list")
+        return [str(name) for name in answer.get("ahead", ()) if is_cluster_name(name)]
+
     async def create(self, cluster: str | None = None) -> str:
-        """A new, empty cluster. Without a name it is one that was started ahead, and ready at once; the name is the
-        answer. Returns when it takes connections."""
+        """A new, empty cluster. Without a name, or with one of `ahead`, it is one that was started ahead, and ready at
+        once; the name is the answer. Returns when it takes connections."""
         answer = await self._connection.ask("create", cluster)
         name = answer.get("cluster")
         if not is_cluster_name(name):
