@@ -3,7 +3,7 @@
 # make check     format, lint, types, unit tests, a sample of simulation seeds (under a minute)
 # make sanitize  the tests of the extension, built with PostgreSQL's assertions and AddressSanitizer
 # make bench     measure against stock PostgreSQL
-# make build     virtual environment, dependencies, the PostgreSQL extension; does nothing when all is up to date
+# make build     virtual environment, dependencies, the PostgreSQL extension, the TLS library; does nothing when all is up to date
 # make format    rewrite the Python sources in the house format
 # make clean     forget everything that was built (never touches data)
 
@@ -24,6 +24,7 @@ up: build
 
 build: $(STAMP)
 	@$(MAKE) --no-print-directory -j2 -C postgres_extension
+	@$(MAKE) --no-print-directory -j2 -C tls_library
 
 # Made once and kept: a changed dependency is installed into the environment that others may be using.
 $(BIN)/pip:
@@ -62,6 +63,9 @@ sanitize: build
 	BOREALIS_TEST_PRELOAD=$(shell gcc -print-file-name=libasan.so) \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=0:handle_abort=0 \
 	$(BIN)/python -m pytest $(SANITIZED)
+	@$(MAKE) --no-print-directory -j2 -C tls_library SANITIZE=address
+	BOREALIS_TLS_LIBRARY=$(abspath .build)/tls-address/borealis_tls.so LD_PRELOAD=$(shell gcc -print-file-name=libasan.so) \
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=0 $(BIN)/python -m pytest tests/unit/tls
 
 bench: build
 	$(BIN)/python -m benchmarks

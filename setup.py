@@ -1,4 +1,4 @@
-"""Compiles the PostgreSQL extension into the wheel.
+"""Compiles the PostgreSQL extension and the TLS library into the wheel.
 
 `pip install .` builds in an isolated environment that holds PostgreSQL's headers (see build-system.requires); the
 result is a wheel that needs no compiler where it is used. An editable installation compiles nothing here: `make build`
@@ -24,25 +24,26 @@ def postgres_folder() -> Path:
     return Path(spec.origin).parent / "pginstall"
 
 
-class BuildWithExtension(build_py):
+class BuildWithLibraries(build_py):
     def run(self) -> None:
         super().run()
         if self.editable_mode:
             return
-        package = Path(self.build_lib).resolve() / "borealis" / "host" / "extension"
-        objects = Path(self.get_finalized_command("build").build_temp).resolve()
+        package = Path(self.build_lib).resolve() / "borealis"
+        postgres = (f"PYTHON={sys.executable}", f"POSTGRES={postgres_folder()}")
+        self._make("postgres_extension", package / "host" / "extension", *postgres)
+        self._make("tls_library", package / "tls")
+
+    def _make(self, folder: str, out: Path, *variables: str) -> None:
+        objects = Path(self.get_finalized_command("build").build_temp).resolve() / folder
         subprocess.run(
-            [
-                *("make", "-C", str(ROOT / "postgres_extension"), "-j2"),
-                *(f"PYTHON={sys.executable}", f"POSTGRES={postgres_folder()}"),
-                *(f"BUILD={objects}", f"OUT={package}", "WERROR="),
-            ],
+            ["make", "-C", str(ROOT / folder), "-j2", f"BUILD={objects}", f"OUT={out}", "WERROR=", *variables],
             check=True,
         )
 
 
 class PlatformWheel(bdist_wheel):
-    """The wheel holds a shared library that PostgreSQL loads, not Python: any Python 3, this platform only."""
+    """The wheel holds shared libraries, but no module of Python's: any Python 3, this platform only."""
 
     def get_tag(self) -> tuple[str, str, str]:
         _, _, platform = super().get_tag()
@@ -54,4 +55,4 @@ class PlatformDistribution(Distribution):
         return True
 
 
-setup(distclass=PlatformDistribution, cmdclass={"build_py": BuildWithExtension, "bdist_wheel": PlatformWheel})
+setup(distclass=PlatformDistribution, cmdclass={"build_py": BuildWithLibraries, "bdist_wheel": PlatformWheel})

@@ -1,0 +1,61 @@
+/*
+ * doors.h
+ *	  Everything that the library exports; src/borealis/tls/library.py calls it.
+ *
+ * No function is called by two threads at once, and none keeps a pointer to
+ * a buffer of its caller.
+ */
+#ifndef BOREALIS_TLS_DOORS_H
+#define BOREALIS_TLS_DOORS_H
+
+#include "context.h"
+#include "handshake.h"
+#include "session.h"
+
+#define DOOR __attribute__((visibility("default")))
+
+/* Opens OpenSSL.  Returns NULL, or why the library cannot be used.  To be called once, first. */
+DOOR extern const char *tls_open(void);
+DOOR extern const char *tls_openssl_version(void);
+DOOR extern void tls_cleanse(void *data, size_t bytes);
+/* For tests and for tuning. */
+DOOR extern void tls_set_cipher_contexts_max(size_t count);
+
+/* Both files are PEM.  NULL: `problem` says why, in at most `problem_size` bytes. */
+DOOR extern Context *tls_context_open(const char *chain_path, const char *key_path, char *problem,
+									  size_t problem_size);
+/* Handshakes under way go on with what they have. */
+DOOR extern void tls_context_close(Context *context);
+
+DOOR extern Handshake *tls_handshake_open(const Context *context, int is_direct);
+DOOR extern int64_t tls_handshake_feed(Handshake *handshake, const unsigned char *data, size_t bytes,
+									   unsigned char *out, size_t out_size);
+DOOR extern const char *tls_handshake_problem(const Handshake *handshake);
+DOOR extern const char *tls_handshake_server_name(const Handshake *handshake);
+DOOR extern int tls_handshake_has_alpn(const Handshake *handshake);
+/* The session, if the handshake is done; the handshake has to be closed all the same. */
+DOOR extern Session *tls_handshake_finish(Handshake *handshake);
+DOOR extern void tls_handshake_close(Handshake *handshake);
+
+DOOR extern int64_t tls_session_decrypt(Session *session, const unsigned char *data, size_t bytes,
+										unsigned char *out);
+DOOR extern int64_t tls_session_encrypt(Session *session, const unsigned char *data, size_t bytes,
+										unsigned char *out);
+DOOR extern int64_t tls_session_close_notify(Session *session, unsigned char *out);
+DOOR extern int64_t tls_session_alert(Session *session, unsigned char *out);
+DOOR extern size_t tls_session_unread_bytes(const Session *session);
+DOOR extern unsigned tls_session_version(const Session *session);
+DOOR extern unsigned tls_session_suite(const Session *session);
+DOOR extern void tls_session_set_rekey_after(Session *session, uint64_t records);
+DOOR extern void tls_session_close(Session *session);
+
+/* State (docs/formats.md, "TLS state"). */
+DOOR extern size_t tls_session_state_bytes(const Session *session);
+/* Returns 0 if `bytes` is not what it takes, or the session cannot be exported; else nobody may use it any more. */
+DOOR extern int tls_session_export(Session *session, unsigned char *state, size_t bytes);
+/* Takes an export back that nobody has used.  Returns 0 if there was none. */
+DOOR extern int tls_session_reclaim(Session *session);
+/* NULL if the state breaks a rule, or without memory. */
+DOOR extern Session *tls_session_adopt(const unsigned char *state, size_t bytes);
+
+#endif							/* BOREALIS_TLS_DOORS_H */
