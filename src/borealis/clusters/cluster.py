@@ -88,8 +88,5 @@ class Cluster:
 
     @property
     def encryption_status(self) -> EncryptionStatus:
-        if self.status is ClusterStatus.CREATING:
-            return EncryptionStatus.ENABLING
-        if self.status is ClusterStatus.UPDATING:
-            return EncryptionStatus.UPDATING
-        return EncryptionStatus.ENABLED
+        is_coming = self.status is ClusterStatus.CREATING and self.kms_key is not None
+        return EncryptionStatus.ENABLING if is_coming else EncryptionStatus.ENABLED

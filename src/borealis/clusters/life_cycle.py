@@ -17,8 +17,9 @@ from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, Timestamp
 # How long an awake cluster has been without a session before it is called idle.
 IDLE_AFTER_NS: Final = 60 * NANOSECONDS_PER_SECOND
 
-_CHANGEABLE: Final = frozenset({ClusterStatus.ACTIVE, ClusterStatus.UPDATING})
-_DELETABLE: Final = frozenset({*_CHANGEABLE, ClusterStatus.CREATING, ClusterStatus.FAILED, ClusterStatus.DELETING})
+# What failed can be changed as well: it may be protected from deletion.
+_CHANGEABLE: Final = frozenset({ClusterStatus.ACTIVE, ClusterStatus.UPDATING, ClusterStatus.FAILED})
+_DELETABLE: Final = frozenset({*_CHANGEABLE, ClusterStatus.CREATING, ClusterStatus.DELETING})
 
 
 def can_change(status: ClusterStatus) -> bool:
@@ -29,6 +30,11 @@ def can_change(status: ClusterStatus) -> bool:
 def can_delete(status: ClusterStatus) -> bool:
     """Deleting what is being deleted changes nothing, and is no error."""
     return status in _DELETABLE
+
+
+def status_after_change(status: ClusterStatus) -> ClusterStatus:
+    """What is stored with a change. A change does not mend what failed."""
+    return status if status is ClusterStatus.FAILED else ClusterStatus.UPDATING
 
 
 def shown_status(stored: ClusterStatus, is_awake: bool, last_used: Timestamp, now: Timestamp) -> ClusterStatus:

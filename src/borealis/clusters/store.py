@@ -50,9 +50,9 @@ class ClusterStore:
         self._installation = installation
         with self.transaction():
             self._connection.execute(
-                "INSERT INTO installation VALUES (1, :account, :region, :domain) ON CONFLICT (one) DO UPDATE SET "
-                "account = excluded.account, region = excluded.region, domain = excluded.domain",
-                {"account": installation.account, "region": installation.region, "domain": installation.domain},
+                "INSERT INTO installation (one, account, region, domain) VALUES (1, ?, ?, ?) ON CONFLICT (one) "
+                "DO UPDATE SET account = excluded.account, region = excluded.region, domain = excluded.domain",
+                (installation.account, installation.region, installation.domain),
             )
 
     @property
@@ -89,10 +89,6 @@ class ClusterStore:
             number: int = cursor.fetchone()[0]
         return number
 
-    def is_empty(self) -> bool:
-        with closing(self._connection.execute("SELECT 1 FROM cluster LIMIT 1")) as cursor:
-            return cursor.fetchone() is None
-
     def add(self, cluster: Cluster) -> None:
         self._connection.execute(
             "INSERT INTO cluster (identifier, account, region, status, status_reason, creation_time, "
@@ -105,6 +101,15 @@ class ClusterStore:
             ),
         )
         self.put_tags(cluster.identifier, cluster.tags)
+
+    def add_first(self, cluster: Cluster) -> bool:
+        """The cluster that comes with the installation. Whether it is new: it is added once, and not again after it was
+        deleted."""
+        query = "UPDATE installation SET first_cluster = :first WHERE first_cluster IS NOT :first"
+        is_new = self._connection.execute(query, {"first": cluster.identifier}).rowcount == 1
+        if is_new and self.get(cluster.identifier) is None:
+            self.add(cluster)
+        return is_new
 
     def set_status(self, identifier: ClusterIdentifier, status: ClusterStatus, reason: str | None = None) -> None:
         self._update(identifier, "status = ?, status_reason = ?", (status, reason))

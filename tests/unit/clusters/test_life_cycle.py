@@ -1,14 +1,20 @@
 import pytest
 
 from borealis.clusters.cluster import ClusterStatus
-from borealis.clusters.life_cycle import IDLE_AFTER_NS, can_change, can_delete, shown_status
+from borealis.clusters.life_cycle import IDLE_AFTER_NS, can_change, can_delete, shown_status, status_after_change
 from borealis.foundation.identifiers import Timestamp
 
 NOW = Timestamp(10 * IDLE_AFTER_NS)
 
 
 def test_what_a_status_allows() -> None:
-    assert [status for status in ClusterStatus if can_change(status)] == [ClusterStatus.ACTIVE, ClusterStatus.UPDATING]
+    assert [status for status in ClusterStatus if can_change(status)] == [
+        ClusterStatus.ACTIVE,
+        ClusterStatus.UPDATING,
+        ClusterStatus.FAILED,
+    ]
+    assert status_after_change(ClusterStatus.ACTIVE) is ClusterStatus.UPDATING
+    assert status_after_change(ClusterStatus.FAILED) is ClusterStatus.FAILED
     assert [status for status in ClusterStatus if not can_delete(status)] == [
         ClusterStatus.IDLE,
         ClusterStatus.INACTIVE,

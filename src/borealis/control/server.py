@@ -1,0 +1,174 @@
+"""The shell of the control service: the listening socket, the connections, the clock; start, signals, the end."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import ssl
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NoReturn
+
+from borealis.audit import AuditLog
+from borealis.clusters.cluster import Cluster, ClusterStatus
+from borealis.clusters.names import ClusterIdentifier
+from borealis.clusters.store import ClusterStore
+from borealis.control.answers import HttpAnswer
+from borealis.control.api import Api
+from borealis.control.cluster_operations import Surroundings
+from borealis.control.hosted import HostedClusters
+from borealis.control.http_connection import HttpConnection
+from borealis.control.http_request import HttpRequest
+from borealis.control.permissions import Permissions
+from borealis.control.settings import Settings
+from borealis.control.settling import Settling
+from borealis.control.throttle import Throttle
+from borealis.foundation.clock import Clock
+from borealis.foundation.errors import InvariantViolation, Unavailable
+from borealis.iam.credentials import CredentialSource
+from borealis.placement import HostClient
+
+_log = logging.getLogger("control")
+_CONNECTIONS_MAX: Final = 500
+_HANDSHAKE_S: Final = 10.0
+_STOP_S: Final = 5.0
+_EXIT_INVARIANT: Final = 70
+
+
+def die(error: BaseException) -> NoReturn:
+    """End the process at once: what is stored is all that counts, and the supervisor starts a new one."""
+    _log.critical("the control service stops at once: %s", error, exc_info=error)
+    logging.shutdown()
+    os._exit(_EXIT_INVARIANT)
+
+
+class ControlServer:
+    """`close` what it was given is the caller's business."""
+
+    def __init__(
+        self, settings: Settings, store: ClusterStore, credentials: CredentialSource, audit: AuditLog, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._host = HostClient(settings.host_socket)
+        self._settling = Settling(store, self._host)
+        hosted = HostedClusters(self._host, clock)
+        around = Surroundings(
+            store=store,
+            permissions=Permissions(settings.installation.region),
+            clusters_max=settings.clusters_max,
+            names_ahead=hosted.names_ahead,
+            show_status=hosted.show_status,
+            settle=self._settling.settle,
+        )
+        is_secure = settings.certificate is not None
+        self._api = Api(around, credentials, Throttle(settings.rate), audit, clock, is_secure=is_secure)
+        self._connections: set[HttpConnection] = set()
+        self._is_empty = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises Unavailable when it cannot begin."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_take_exception)
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        self._add_first_cluster()
+        listener = await self._listen(loop)
+        self._settling.settle_all()
+        print(f"ready {_address(listener.sockets[0])}", flush=True)
+        await stopping.wait()
+        listener.close()
+        await self._stop()
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
+        settings = self._settings
+        context = _load_certificate(settings.certificate, settings.key)
+        try:
+            return await loop.create_server(
+                self._make_connection,
+                settings.listen,
+                settings.port,
+                ssl=context,
+                ssl_handshake_timeout=_HANDSHAKE_S if context else None,
+                backlog=_CONNECTIONS_MAX,
+            )
+        except OSError as error:
+            raise Unavailable(f"cannot listen on {settings.listen}, port {settings.port}: {error.strerror}") from error
+
+    def _make_connection(self) -> HttpConnection:
+        return HttpConnection(self._answer, self._open, self._close)
+
+    def _open(self, connection: HttpConnection) -> bool:
+        if len(self._connections) >= _CONNECTIONS_MAX:
+            return False
+        self._connections.add(connection)
+        return True
+
+    def _close(self, connection: HttpConnection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._is_empty.set()
+
+    async def _answer(self, request: HttpRequest) -> HttpAnswer:
+        try:
+            return await self._api.answer(request)
+        except InvariantViolation as error:
+            die(error)
+
+    async def _stop(self) -> None:
+        self._is_empty.clear()
+        for connection in list(self._connections):
+            connection.stop()
+        if self._connections:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_empty.wait(), _STOP_S)
+        await self._settling.stop()
+        await self._host.close()
+
+    def _add_first_cluster(self) -> None:
+        identifier = self._settings.first_cluster
+        if identifier is None:
+            return
+        with self._store.transaction():
+            if self._store.add_first(self._first_cluster(identifier)):
+                _log.info("cluster %s comes with this installation", identifier)
+
+    def _first_cluster(self, identifier: ClusterIdentifier) -> Cluster:
+        installation = self._settings.installation
+        return Cluster(
+            identifier=identifier,
+            account=installation.account,
+            region=installation.region,
+            domain=installation.domain,
+            status=ClusterStatus.CREATING,
+            creation_time=self._clock.now(),
+            deletion_protection=True,
+            tags={},
+        )
+
+
+def _load_certificate(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise Unavailable(f"the certificate {certificate} with the key {key} cannot be used: {error}") from error
+    return context
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _take_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    error = context.get("exception")
+    if isinstance(error, InvariantViolation):
+        die(error)
+    loop.default_exception_handler(context)

@@ -1,0 +1,122 @@
+"""What `python -m borealis.control` is told."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from borealis.clusters.cluster import Installation
+from borealis.clusters.names import (
+    ACCOUNT_DEFAULT,
+    DOMAIN_DEFAULT,
+    REGION_DEFAULT,
+    ClusterIdentifier,
+    InvalidName,
+    parse_account,
+    parse_domain,
+    parse_identifier,
+    parse_region,
+)
+from borealis.control.throttle import CallRate
+
+CLUSTERS_MAX_DEFAULT = 20
+PORT_DEFAULT = 8006
+
+
+@dataclass(frozen=True)
+class Settings:
+    data: Path
+    run: Path
+    uid: int | None
+    gid: int | None
+    listen: str
+    port: int
+    installation: Installation
+    # Both, or neither for plain HTTP.
+    certificate: Path | None
+    key: Path | None
+    clusters_max: int
+    rate: CallRate
+    first_cluster: ClusterIdentifier | None
+
+    @property
+    def control(self) -> Path:
+        return self.data / "control"
+
+    @property
+    def audit(self) -> Path:
+        return self.data / "log" / "audit"
+
+    @property
+    def host_socket(self) -> Path:
+        return self.run / "host.sock"
+
+
+def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
+    parser = argparse.ArgumentParser(prog="python -m borealis.control", description="The API of Aurora DSQL.")
+    parser.add_argument("--data", type=Path, required=True, help="data directory")
+    parser.add_argument("--run", type=Path, help="directory of sockets (default: run in the data directory)")
+    parser.add_argument("--uid", type=int, help="user to become before any data is touched")
+    parser.add_argument("--gid", type=int, help="group to become before any data is touched")
+    parser.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="default %(default)s")
+    parser.add_argument("--port", type=int, default=PORT_DEFAULT, help="0 takes any (default %(default)s)")
+    parser.add_argument("--certificate", type=Path, help="PEM file: speak TLS, with this certificate and its chain")
+    parser.add_argument("--key", type=Path, help="PEM file: the certificate's private key")
+    parser.add_argument("--account", type=_name(parse_account), default=ACCOUNT_DEFAULT, help="default %(default)s")
+    parser.add_argument("--region", type=_name(parse_region), default=REGION_DEFAULT, help="default %(default)s")
+    parser.add_argument("--domain", type=_name(parse_domain), default=DOMAIN_DEFAULT, help="default %(default)s")
+    parser.add_argument(
+        "--clusters-max",
+        type=_positive,
+        default=CLUSTERS_MAX_DEFAULT,
+        help="clusters that an account may have (default %(default)s)",
+    )
+    parser.add_argument(
+        "--calls-per-second",
+        type=_positive,
+        default=CallRate().calls_per_s,
+        help="that an account may make (default %(default)s)",
+    )
+    parser.add_argument("--calls-burst", type=_positive, default=CallRate().burst, help="at once (default %(default)s)")
+    parser.add_argument(
+        "--first-cluster",
+        type=_name(parse_identifier),
+        metavar="IDENTIFIER",
+        help="the cluster that comes with the installation: made, or taken over, at the first start",
+    )
+    chosen = parser.parse_args(arguments)
+    if (chosen.uid is None) != (chosen.gid is None):
+        parser.error("--uid and --gid go together")
+    if (chosen.certificate is None) != (chosen.key is None):
+        parser.error("--certificate and --key go together")
+    return Settings(
+        data=chosen.data,
+        run=chosen.run or chosen.data / "run",
+        uid=chosen.uid,
+        gid=chosen.gid,
+        listen=chosen.listen,
+        port=chosen.port,
+        installation=Installation(chosen.account, chosen.region, chosen.domain),
+        certificate=chosen.certificate,
+        key=chosen.key,
+        clusters_max=chosen.clusters_max,
+        rate=CallRate(chosen.calls_per_second, chosen.calls_burst),
+        first_cluster=chosen.first_cluster,
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise ValueError(text)
+    return number
+
+
+def _name(parse: Callable[[str], str]) -> Callable[[str], str]:
+    def convert(text: str) -> str:
+        try:
+            return parse(text)
+        except InvalidName as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
