@@ -7,6 +7,7 @@ answered in order. What a request means is none of its business.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Final, cast
 
@@ -18,12 +19,17 @@ from borealis.control.http_request import HttpRequest
 
 HEAD_BYTES_MAX: Final = 32 * 1024
 BODY_BYTES_MAX: Final = 256 * 1024
-# From the first byte of a request to its last, from the last byte of an answer to the next request, and until the
-# client has taken an answer.
-REQUEST_S: Final = 15.0
-IDLE_S: Final = 60.0
-TAKE_S: Final = 15.0
 _UNSENT_BYTES_MAX: Final = 64 * 1024
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """Seconds from the first byte of a request to its last, from an answer to the next request, and until a client has
+    taken the last answer."""
+
+    request_s: float = 15.0
+    idle_s: float = 60.0
+    take_s: float = 15.0
 
 
 Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
@@ -38,10 +44,12 @@ class HttpConnection(asyncio.Protocol):
         answer: Handler,
         opened: "Callable[[HttpConnection], bool]",
         closed: "Callable[[HttpConnection], None]",
+        limits: TimeLimits,
     ) -> None:
         self._answer = answer
         self._opened = opened
         self._closed = closed
+        self._limits = limits
         self._protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES_MAX)
         self._transport: asyncio.Transport | None = None
         self._head: h11.Request | None = None
@@ -51,6 +59,8 @@ class HttpConnection(asyncio.Protocol):
         self._is_ending = False
         # Between an answer and the first byte of the next request.
         self._is_idle = False
+        # Nothing is answered any more, the client's end is awaited.
+        self._is_draining = False
         self._peer: tuple[str | None, int | None] = (None, None)
 
     # What the event loop tells
@@ -62,21 +72,26 @@ class HttpConnection(asyncio.Protocol):
         if isinstance(peer, tuple):
             self._peer = (peer[0], peer[1])
         if self._opened(self):
-            self._wait(REQUEST_S)
+            self._wait(self._limits.request_s)
         else:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_draining:
+            return
         if self._is_idle:  # the first bytes of a request: from now on it has its time, however slowly it comes
             self._is_idle = False
-            self._wait(REQUEST_S)
+            self._wait(self._limits.request_s)
         self._protocol.receive_data(data)
         self._read()
 
     def eof_received(self) -> bool:
+        if self._is_draining:
+            return False
         self._protocol.receive_data(b"")
         self._read()
-        return True  # an answer that is on its way may still be sent
+        # An answer that is on its way may still be sent; TLS knows no half-open connections.
+        return self._transport is not None and self._transport.get_extra_info("sslcontext") is None
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._stop_waiting()
@@ -142,7 +157,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._protocol.start_next_cycle()
         self._is_idle = not self._protocol.trailing_data[0]
-        self._wait(IDLE_S if self._is_idle else REQUEST_S)
+        self._wait(self._limits.idle_s if self._is_idle else self._limits.request_s)
         self._transport.resume_reading()
         self._read()
 
@@ -167,7 +182,7 @@ class HttpConnection(asyncio.Protocol):
         if self._protocol.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             answer = encode_error(cannot_parse(text))
             self._write(HttpAnswer(status, answer.headers, answer.body))
-        self._end()
+        self._drain()
 
     def _send(self, event: h11.Event) -> None:
         data = self._protocol.send(event)
@@ -186,7 +201,16 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._is_ending = True
             self._transport.close()  # what was written is sent first
-            self._wait(TAKE_S)
+            self._wait(self._limits.take_s)
+
+    def _drain(self) -> None:
+        """What a client is still sending is thrown away: to close now would take the answer from it (TCP's reset)."""
+        if self._transport is None or not self._transport.can_write_eof():
+            self._end()
+            return
+        self._is_draining = True
+        self._transport.write_eof()
+        self._wait(self._limits.take_s)
 
     def _wait(self, seconds: float) -> None:
         self._stop_waiting()

@@ -18,7 +18,7 @@ from borealis.control.answers import HttpAnswer
 from borealis.control.api import Api
 from borealis.control.cluster_operations import Surroundings
 from borealis.control.hosted import HostedClusters
-from borealis.control.http_connection import HttpConnection
+from borealis.control.http_connection import HttpConnection, TimeLimits
 from borealis.control.http_request import HttpRequest
 from borealis.control.permissions import Permissions
 from borealis.control.settings import Settings
@@ -30,7 +30,7 @@ from borealis.iam.credentials import CredentialSource
 from borealis.placement import HostClient
 
 _log = logging.getLogger("control")
-_CONNECTIONS_MAX: Final = 500
+_BACKLOG: Final = 100
 _HANDSHAKE_S: Final = 10.0
 _STOP_S: Final = 5.0
 _EXIT_INVARIANT: Final = 70
@@ -65,6 +65,7 @@ class ControlServer:
         )
         is_secure = settings.certificate is not None
         self._api = Api(around, credentials, Throttle(settings.rate), audit, clock, is_secure=is_secure)
+        self._limits = TimeLimits(request_s=settings.request_s)
         self._connections: set[HttpConnection] = set()
         self._is_empty = asyncio.Event()
 
@@ -93,16 +94,16 @@ class ControlServer:
                 settings.port,
                 ssl=context,
                 ssl_handshake_timeout=_HANDSHAKE_S if context else None,
-                backlog=_CONNECTIONS_MAX,
+                backlog=_BACKLOG,
             )
         except OSError as error:
             raise Unavailable(f"cannot listen on {settings.listen}, port {settings.port}: {error.strerror}") from error
 
     def _make_connection(self) -> HttpConnection:
-        return HttpConnection(self._answer, self._open, self._close)
+        return HttpConnection(self._answer, self._open, self._close, self._limits)
 
     def _open(self, connection: HttpConnection) -> bool:
-        if len(self._connections) >= _CONNECTIONS_MAX:
+        if len(self._connections) >= self._settings.connections_max:
             return False
         self._connections.add(connection)
         return True

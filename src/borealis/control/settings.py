@@ -37,6 +37,8 @@ class Settings:
     key: Path | None
     clusters_max: int
     rate: CallRate
+    connections_max: int
+    request_s: int
     first_cluster: ClusterIdentifier | None
 
     @property
@@ -78,6 +80,13 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         help="that an account may make (default %(default)s)",
     )
     parser.add_argument("--calls-burst", type=_positive, default=CallRate().burst, help="at once (default %(default)s)")
+    parser.add_argument("--connections-max", type=_positive, default=500, help="default %(default)s")
+    parser.add_argument(
+        "--request-seconds",
+        type=_positive,
+        default=15,
+        help="how long a client may take to send a request (default %(default)s)",
+    )
     parser.add_argument(
         "--first-cluster",
         type=_name(parse_identifier),
@@ -101,6 +110,8 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         key=chosen.key,
         clusters_max=chosen.clusters_max,
         rate=CallRate(chosen.calls_per_second, chosen.calls_burst),
+        connections_max=chosen.connections_max,
+        request_s=chosen.request_seconds,
         first_cluster=chosen.first_cluster,
     )
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.integration.waiting import wait_until
+
 # The waiters of boto3 look every two seconds; here it takes milliseconds.
 WAIT = {"Delay": 0.02, "MaxAttempts": 1000}
 
@@ -23,6 +25,11 @@ def wait_active(client: Any, identifier: str) -> None:
 
 def wait_gone(client: Any, identifier: str) -> None:
     client.get_waiter("cluster_not_exists").wait(identifier=identifier, WaiterConfig=WAIT)
+
+
+def wait_status(client: Any, identifier: str, status: str) -> None:
+    """What the service's own tasks bring about; no event tells of it, like for the waiters of boto3."""
+    wait_until(lambda: client.get_cluster(identifier=identifier)["status"] == status)
 
 
 def refusal(code: str, call: Any, **members: Any) -> dict[str, Any]:

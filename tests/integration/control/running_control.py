@@ -126,6 +126,10 @@ class RunningControl:
         with IamStore.open(self.data / "control", secrets.token_bytes) as store:
             return make_user(store, name, statements, account)
 
+    def deactivate(self, access_key: str) -> None:
+        with IamStore.open(self.data / "control", secrets.token_bytes) as store:
+            store.access_keys.set_active(access_key, False)
+
     def tell_host(self, name: str, *words: str) -> None:
         (self.peer / name).write_text(" ".join(words))
 

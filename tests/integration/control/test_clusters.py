@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.control.clusters import make_cluster, refusal, unique, wait_active, wait_gone
+from tests.integration.control.clusters import make_cluster, refusal, unique, wait_active, wait_gone, wait_status
 from tests.integration.control.conftest import MakeControl
 from tests.integration.control.running_control import RunningControl
 
@@ -229,9 +229,5 @@ def test_streams_are_said_to_be_missing(client: Any, operation: str, members: di
 def test_a_cluster_that_sleeps_is_inactive(client: Any, shared: RunningControl) -> None:
     identifier = make_cluster(client)
     shared.tell_host("asleep", identifier)
-    client.get_waiter("cluster_active").config.delay = 0
-    statuses = {client.get_cluster(identifier=identifier)["status"]}
-    while "INACTIVE" not in statuses:  # what the host knows is asked for once a second
-        statuses.add(client.get_cluster(identifier=identifier)["status"])
-    assert statuses <= {"ACTIVE", "INACTIVE"}
+    wait_status(client, identifier, "INACTIVE")
     assert client.update_cluster(identifier=identifier, deletionProtectionEnabled=False)["status"] == "UPDATING"
