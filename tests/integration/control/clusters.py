@@ -29,7 +29,7 @@ def wait_gone(client: Any, identifier: str) -> None:
 
 def wait_status(client: Any, identifier: str, status: str) -> None:
     """What the service's own tasks bring about; no event tells of it, like for the waiters of boto3."""
-    wait_until(lambda: client.get_cluster(identifier=identifier)["status"] == status)
+    wait_until(lambda: client.get_cluster(identifier=identifier)["status"] == status, f"a cluster is {status}")
 
 
 def refusal(code: str, call: Any, **members: Any) -> dict[str, Any]:
