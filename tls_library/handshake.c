@@ -261,6 +261,16 @@ take_traffic_secrets(Handshake *handshake, Session *session)
 	return derive_traffic_key(suite, &session->read) && derive_traffic_key(suite, &session->write);
 }
 
+static const Suite *
+suite_of(const Handshake *handshake)
+{
+	const SSL_CIPHER *cipher = openssl.SSL_get_current_cipher(handshake->ssl);
+
+	if (cipher == NULL)
+		return NULL;
+	return find_suite((uint16_t) openssl.SSL_version(handshake->ssl), openssl.SSL_CIPHER_get_protocol_id(cipher));
+}
+
 DOOR Session *
 tls_handshake_finish(Handshake *handshake)
 {
@@ -270,8 +280,7 @@ tls_handshake_finish(Handshake *handshake)
 
 	if (!handshake->is_done || handshake->has_failed || openssl.BIO_ctrl_pending(handshake->input) != 0)
 		return NULL;
-	suite = find_suite((uint16_t) openssl.SSL_version(handshake->ssl),
-					   openssl.SSL_CIPHER_get_protocol_id(openssl.SSL_get_current_cipher(handshake->ssl)));
+	suite = suite_of(handshake);
 	session = suite == NULL ? NULL : make_session(suite);
 	if (session == NULL)
 		return NULL;
@@ -280,6 +289,7 @@ tls_handshake_finish(Handshake *handshake)
 	session->write.sequence = handshake->records_written;
 	ok = ok && cleanse_leftovers(handshake->ssl, suite, &handshake->key_log) &&
 		keep_unread(session, handshake->unread, handshake->unread_bytes);
+	handshake->is_cleansed = 1;
 	if (!ok)
 	{
 		close_session(session);
@@ -292,6 +302,12 @@ tls_handshake_finish(Handshake *handshake)
 DOOR void
 tls_handshake_close(Handshake *handshake)
 {
+	const Suite *suite = handshake->ssl == NULL || handshake->is_cleansed ? NULL : suite_of(handshake);
+
+	/* A handshake that was given up half-way may know its secrets already. */
+	if (suite != NULL && handshake->key_log.client_bytes == suite->hash_bytes &&
+		handshake->key_log.server_bytes == suite->hash_bytes)
+		cleanse_leftovers(handshake->ssl, suite, &handshake->key_log);
 	if (handshake->ssl != NULL)
 		openssl.SSL_free(handshake->ssl);
 	free(handshake->unread);

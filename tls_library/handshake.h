@@ -18,6 +18,7 @@ typedef struct Handshake
 	uint8_t		has_alpn;
 	uint8_t		is_done;
 	uint8_t		has_failed;
+	uint8_t		is_cleansed;	/* the SSL object holds no secret any more */
 	uint8_t		cipher_is_changed;	/* TLS 1.2: our ChangeCipherSpec is out */
 	unsigned char *unread;		/* not yet given to OpenSSL: part of a record, or what follows the handshake */
 	size_t		unread_bytes;
