@@ -212,10 +212,7 @@ tls_handshake_feed(Handshake *handshake, const unsigned char *data, size_t bytes
 
 	if (handshake->has_failed || handshake->ssl == NULL)
 		return RESULT_FAILED;
-	handshake->total_bytes += bytes;
-	if (handshake->total_bytes > HANDSHAKE_BYTES_MAX)
-		fail_handshake(handshake, "the peer sends too much");
-	else if (!append_unread(handshake, data, bytes))
+	if (!append_unread(handshake, data, bytes))
 		fail_handshake(handshake, "there is no memory");
 	while (!handshake->is_done && !handshake->has_failed)
 	{
@@ -225,6 +222,12 @@ tls_handshake_feed(Handshake *handshake, const unsigned char *data, size_t bytes
 
 		if (length == 0 || length > left)
 			break;
+		handshake->total_bytes += length;
+		if (handshake->total_bytes > HANDSHAKE_BYTES_MAX)
+		{
+			fail_handshake(handshake, "the peer sends too much");
+			break;
+		}
 		produced += step(handshake, handshake->unread + at, length, out + produced, out_size - produced);
 		at += length;
 		if (!is_record && !handshake->has_failed)

@@ -23,7 +23,7 @@ typedef struct Handshake
 	uint8_t		cipher_is_changed;	/* TLS 1.2: our ChangeCipherSpec is out */
 	unsigned char *unread;		/* not yet given to OpenSSL: part of a record, or what follows the handshake */
 	size_t		unread_bytes;
-	size_t		total_bytes;	/* that the peer has sent */
+	size_t		total_bytes;	/* that OpenSSL was given */
 	uint64_t	records_written;	/* under the keys that go on */
 	uint64_t	explicit_nonce; /* of the last of them */
 	const char *problem;
