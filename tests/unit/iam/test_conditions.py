@@ -130,7 +130,10 @@ TAGGED = RequestContext(
         ("StringEquals", "aws:username", "${aws:userid}", False),
         ("StringEquals", "aws:username", "${aws:PrincipalTag/team, 'alice'}", True),
         ("StringEquals", "aws:username", "${aws:PrincipalTag/team}", False),
-        ("StringNotEquals", "aws:username", "${aws:PrincipalTag/team}", True),
+        ("StringNotEquals", "aws:username", "${aws:PrincipalTag/team}", False),
+        ("StringNotEquals", "aws:username", ["x", "${aws:PrincipalTag/team}"], False),
+        ("StringEquals", "aws:username", ["alice", "${aws:PrincipalTag/team}"], True),
+        ("StringNotEqualsIfExists", "aws:ResourceTag/Nothing", "${aws:PrincipalTag/team}", True),
         ("StringEqualsIgnoreCase", "aws:username", "${aws:PrincipalTag/team, 'ALICE'}", True),
         ("ArnLike", "aws:PrincipalArn", "arn:aws:iam::*:user/${aws:username}", True),
         ("StringLike", "aws:username", "${*}", False),
@@ -194,6 +197,11 @@ def test_variables_in_resources() -> None:
     caller = user(policy, tags=(("cluster", CLUSTER.rpartition("/")[2][:5]),))
     assert decide(caller, ACTION, CLUSTER, CONTEXT).is_allowed
     assert not decide(user(policy), ACTION, CLUSTER, CONTEXT).is_allowed
+    negated = identity(
+        {"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:dsql:*:*:cluster/${aws:PrincipalTag/cluster}"}
+    )
+    assert not decide(user(negated), ACTION, CLUSTER, CONTEXT).is_allowed
+    assert decide(user(negated, tags=(("cluster", "x"),)), ACTION, CLUSTER, CONTEXT).is_allowed
 
 
 def test_the_old_version_knows_no_variables() -> None:
