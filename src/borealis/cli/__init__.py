@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from borealis.cli.cluster_arguments import add_cluster
+from borealis.cli.iam import add_iam
 from borealis.foundation.errors import Unavailable
 
 DATA_DEFAULT = Path("data")
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_status(commands)
     _add_psql(commands)
     add_cluster(commands, _add_data, _run_cluster)
+    add_iam(commands, DATA_DEFAULT)
     return parser
 
 
