@@ -1,0 +1,121 @@
+"""Brings a session that was let in to a front of its cluster.
+
+Promises: a session is offered to another front only when the one before has certainly not used its keys, and a client
+whose session nobody takes is told why. Waking a sleeping cluster takes as long as placement waits for it.
+"""
+
+import logging
+import random
+from pathlib import Path
+from typing import Final
+
+from borealis.foundation.clock import Clock
+from borealis.foundation.errors import Rejected, Unavailable
+from borealis.foundation.identifiers import Timestamp
+from borealis.placement import FrontAddress, FrontId, Placement, UnknownCluster
+from borealis.relay import refusals
+from borealis.relay.dialogue import LetIn
+from borealis.relay.front_links import FrontLinks
+from borealis.relay.refusals import Refusal
+from borealis.relay.settings import SessionLimits
+from borealis.relay.startup_packet import CancelRequest
+from borealis.relay.visitor import Visitor
+from borealis.wire import handover as wire
+
+_log = logging.getLogger("hand-over")
+_ATTEMPTS_MAX: Final = 3
+# A front that says so is ending, or has lost its Postgres; another one of the cluster may be well.
+_TRY_ANOTHER: Final = frozenset({"57P01", "57P03", "XX000"})
+_FRONT_OF_CANCEL_KEY: Final = 16
+"""A cancel key's process id is front id << 16 | session number."""
+_FRONT_ID_MASK: Final = 2**15 - 1
+
+
+class HandOvers:
+    def __init__(self, placement: Placement, limits: SessionLimits, clock: Clock) -> None:
+        self._placement = placement
+        self._limits = limits
+        self._clock = clock
+        self._links: dict[Path, FrontLinks] = {}
+
+    async def bring(self, visitor: Visitor, arrival: LetIn) -> Refusal | None:
+        """None once a front has the session. Raises Unknown if one may have it: then nobody may use its keys again."""
+        message = self._describe(visitor, arrival)
+        refusal: Refusal = refusals.SERVER_UNAVAILABLE
+        for attempt in range(_ATTEMPTS_MAX):
+            try:
+                front = await self._place(arrival.grant.cluster, is_anew=attempt > 0)
+                if not visitor.is_open:
+                    return None
+                answer = await self._links_to(front).take(lambda: seal(message, arrival), visitor.connection.fileno())
+            except UnknownCluster:
+                return refusals.UNKNOWN_CLUSTER
+            except Unavailable as error:
+                _log.warning("%s", error)
+                continue
+            except Rejected as error:
+                return Refusal("malformed", "54000", error.text)
+            if answer is None:
+                return None
+            arrival.session.reclaim()
+            refusal = Refusal("front_refused", answer.sqlstate, answer.message, hint=answer.hint)
+            if answer.sqlstate not in _TRY_ANOTHER:
+                break
+        return refusal
+
+    async def cancel(self, request: CancelRequest) -> None:
+        """Pass it to the front whose session it names. That there is none is nobody's business."""
+        front_id = FrontId(request.process_id >> _FRONT_OF_CANCEL_KEY & _FRONT_ID_MASK)
+        front = self._placement.front(front_id)
+        if front is None:
+            return
+        try:
+            await self._links_to(front).cancel(wire.CancelRequest(request.process_id, request.secret))
+        except Unavailable as error:
+            _log.warning("%s", error)
+
+    def forget_unused(self) -> None:
+        """Fronts come and go; what is kept of those that went ends here."""
+        for path in [path for path, links in self._links.items() if links.is_empty]:
+            del self._links[path]
+
+    def close(self) -> None:
+        for links in self._links.values():
+            links.close()
+
+    async def _place(self, cluster: str, is_anew: bool) -> FrontAddress:
+        return await (self._placement.place_anew(cluster) if is_anew else self._placement.place(cluster))
+
+    def _links_to(self, front: FrontAddress) -> FrontLinks:
+        links = self._links.get(front.path)
+        if links is None:
+            links = self._links[front.path] = FrontLinks(front.path)
+        return links
+
+    def _describe(self, visitor: Visitor, arrival: LetIn) -> wire.HandOver:
+        startup = arrival.claim.startup
+        lifetime_ns = self._limits.duration_ns_max - random.randint(0, self._limits.jitter_ns)
+        return wire.HandOver(
+            cluster=arrival.grant.cluster,
+            server_name=arrival.claim.server_name,
+            database=startup.database,
+            user=startup.user,
+            startup_parameters=startup.parameters,
+            protocol_version=startup.protocol,
+            principal=arrival.grant.principal,
+            action=wire.Action.DB_CONNECT_ADMIN if arrival.grant.is_admin else wire.Action.DB_CONNECT,
+            client_address=visitor.address,
+            client_port=visitor.port,
+            deadline=Timestamp(self._clock.now() + lifetime_ns),
+            is_direct_tls=arrival.is_direct_tls,
+            has_alpn=arrival.has_alpn,
+            unread_plaintext=arrival.unread_plaintext,
+        )
+
+
+def seal(message: wire.HandOver, arrival: LetIn) -> bytearray:
+    """The frame with the keys in it. The session is the receiver's from here on, unless it is reclaimed."""
+    session = arrival.session
+    sealed = wire.encode_hand_over(message, session.export_bytes)
+    session.export_into(sealed.tls_state)
+    return sealed.frame

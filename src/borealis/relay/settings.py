@@ -1,0 +1,145 @@
+"""Settings of the relay: the command line, checked once."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
+from borealis.relay.limits import RateLimit
+from borealis.relay.reception import ReceptionLimits
+
+
+class SessionLimits(NamedTuple):
+    """How long a session may live: the longest time, less a random part of the jitter, so that they do not all end at
+    once. What runs at its end gets its time from the front."""
+
+    duration_ns_max: int = 3_600 * NANOSECONDS_PER_SECOND
+    jitter_ns: int = 180 * NANOSECONDS_PER_SECOND
+
+
+class Settings(NamedTuple):
+    data: Path
+    listen: tuple[str, ...]
+    port: int
+    """0: any that is free; `ready` names it."""
+    certificate: Path
+    private_key: Path
+    audit_name: str
+    uid: int | None
+    gid: int | None
+    reception: ReceptionLimits = ReceptionLimits()
+    rate: RateLimit = RateLimit()
+    session: SessionLimits = SessionLimits()
+
+    @property
+    def host_socket(self) -> Path:
+        return self.data / "run" / "host.sock"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    reception, rate, session = ReceptionLimits(), RateLimit(), SessionLimits()
+    parser = argparse.ArgumentParser(
+        prog="python -m borealis.relay",
+        description="Relay: the one TLS endpoint of all clusters. SIGHUP reads the certificate anew.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="data directory")
+    add("--listen", action="append", metavar="ADDRESS", help="address to listen on; may be repeated (127.0.0.1)")
+    add("--port", type=_port, default=5432, help="TCP port; 0 takes any that is free")
+    add("--certificate", type=Path, metavar="FILE", help="PEM chain (DATA/certificates/server.pem)")
+    add("--private-key", type=Path, metavar="FILE", help="PEM key (DATA/certificates/server.key)")
+    add("--audit-name", default="relay", metavar="NAME", help="name of the files in DATA/log/audit")
+    add("--uid", type=int, help="user to become before any data is touched")
+    add("--gid", type=int, help="group to become before any data is touched")
+    add("--rate", type=_positive, default=rate.per_second, help="connections per second for each cluster")
+    add("--burst", type=_positive, default=rate.burst, help="connections at once for each cluster")
+    add("--pending-max", type=_positive, default=reception.total_max, help="connections that are not let in yet")
+    add(
+        "--pending-per-address-max",
+        type=_positive,
+        default=reception.per_network_max,
+        help="the same, from one IPv4 address or one /64 of IPv6",
+    )
+    add(
+        "--first-byte-seconds",
+        type=_seconds,
+        default=_in_seconds(reception.silent_ns_max),
+        help="time to say something",
+    )
+    add("--login-seconds", type=_seconds, default=_in_seconds(reception.dialogue_ns_max), help="time to log in")
+    add(
+        "--session-seconds",
+        type=_seconds,
+        default=_in_seconds(session.duration_ns_max),
+        help="longest life of a session",
+    )
+    add(
+        "--session-jitter-seconds",
+        type=_seconds_or_none,
+        default=_in_seconds(session.jitter_ns),
+        help="sessions end up to so much earlier, at random",
+    )
+    return parser
+
+
+def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
+    parser = make_parser()
+    chosen = parser.parse_args(arguments)
+    if (chosen.uid is None) != (chosen.gid is None):
+        parser.error("--uid and --gid go together")
+    if chosen.session_jitter_seconds >= chosen.session_seconds:
+        parser.error("--session-jitter-seconds must be less than --session-seconds")
+    certificates = chosen.data / "certificates"
+    return Settings(
+        data=chosen.data,
+        listen=tuple(chosen.listen or ["127.0.0.1"]),
+        port=chosen.port,
+        certificate=chosen.certificate or certificates / "server.pem",
+        private_key=chosen.private_key or certificates / "server.key",
+        audit_name=chosen.audit_name,
+        uid=chosen.uid,
+        gid=chosen.gid,
+        reception=ReceptionLimits()._replace(
+            total_max=chosen.pending_max,
+            per_network_max=chosen.pending_per_address_max,
+            silent_ns_max=_nanoseconds(chosen.first_byte_seconds),
+            dialogue_ns_max=_nanoseconds(chosen.login_seconds),
+        ),
+        rate=RateLimit(chosen.rate, chosen.burst),
+        session=SessionLimits(_nanoseconds(chosen.session_seconds), _nanoseconds(chosen.session_jitter_seconds)),
+    )
+
+
+def _in_seconds(nanoseconds: int) -> float:
+    return nanoseconds / NANOSECONDS_PER_SECOND
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * NANOSECONDS_PER_SECOND)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise ValueError(text)
+    return number
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**16:
+        raise ValueError(text)
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e9:
+        raise ValueError(text)
+    return number
+
+
+def _seconds_or_none(text: str) -> float:
+    return 0.0 if float(text) == 0 else _seconds(text)
