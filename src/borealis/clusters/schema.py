@@ -9,7 +9,9 @@ MIGRATIONS: Final = (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         account TEXT NOT NULL,
         region TEXT NOT NULL,
-        domain TEXT NOT NULL
+        domain TEXT NOT NULL,
+        -- The cluster that came with the installation, whether it still exists or not.
+        first_cluster TEXT
     ) WITHOUT ROWID;
 
     CREATE TABLE cluster (
