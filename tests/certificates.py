@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -34,16 +34,19 @@ class Authority:
         self.certificate = folder / f"{name}.pem"
         self.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
 
-    def issue(self, host: str, *, key: PrivateKey | None = None) -> Certificate:
+    def issue(self, host: str, *, key: PrivateKey | None = None, purpose: str = "server") -> Certificate:
+        """`purpose`: server or client, for which it can be used."""
         key = key or ec.generate_private_key(ec.SECP256R1())
+        usage = ExtendedKeyUsageOID.SERVER_AUTH if purpose == "server" else ExtendedKeyUsageOID.CLIENT_AUTH
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         certificate = (
             _builder(subject, self._name, key)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        kind = "rsa" if isinstance(key, rsa.RSAPrivateKey) else "ec"
-        paths = Certificate(self._folder / f"{host}-{kind}.pem", self._folder / f"{host}-{kind}.key")
+        name = f"{host}-{purpose}-{'rsa' if isinstance(key, rsa.RSAPrivateKey) else 'ec'}"
+        paths = Certificate(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         paths.chain.write_bytes(certificate.public_bytes(Encoding.PEM) + self.certificate.read_bytes())
         paths.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return paths

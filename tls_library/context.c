@@ -1,6 +1,6 @@
 /*
  * context.c
- *	  Server contexts, and the callbacks that OpenSSL makes during a handshake.
+ *	  Contexts, and the callbacks that OpenSSL makes during a handshake.
  *
  * A session is never resumed: there are no tickets, no cache, no early data.
  * After the hand-over nobody is left who could keep such a promise.
@@ -99,6 +99,29 @@ take_server_name(SSL *ssl, int *alert, void *argument)
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* What the client of a database may choose. */
+static int
+configure_for_clients(SSL_CTX *context)
+{
+	openssl.SSL_CTX_set_client_hello_cb(context, inspect_client_hello, NULL);
+	openssl.SSL_CTX_set_alpn_select_cb(context, select_protocol, NULL);
+	openssl.SSL_CTX_callback_ctrl(context, SSL_CTRL_SET_TLSEXT_SERVERNAME_CB, (void (*) (void)) take_server_name);
+	return openssl.SSL_CTX_ctrl(context, SSL_CTRL_SET_MIN_PROTO_VERSION, TLS1_2_VERSION, NULL) == 1 &&
+		openssl.SSL_CTX_set_cipher_list(context, tls12_suite_names) == 1;
+}
+
+/*
+ * OpenSSL compares the purpose of a certificate with the role of who shows it:
+ * one that is for servers only cannot open a channel.
+ */
+static int
+configure_for_channel(SSL_CTX *context, const char *authority_path)
+{
+	openssl.SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	return openssl.SSL_CTX_ctrl(context, SSL_CTRL_SET_MIN_PROTO_VERSION, TLS1_3_VERSION, NULL) == 1 &&
+		openssl.SSL_CTX_load_verify_locations(context, authority_path, NULL) == 1;
+}
+
 static int
 configure(SSL_CTX *context)
 {
@@ -108,14 +131,9 @@ configure(SSL_CTX *context)
 	openssl.SSL_CTX_ctrl(context, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS, NULL);
 	openssl.SSL_CTX_set_default_passwd_cb(context, refuse_passphrase);
 	openssl.SSL_CTX_set_keylog_callback(context, take_key_log_line);
-	openssl.SSL_CTX_set_client_hello_cb(context, inspect_client_hello, NULL);
-	openssl.SSL_CTX_set_alpn_select_cb(context, select_protocol, NULL);
-	openssl.SSL_CTX_callback_ctrl(context, SSL_CTRL_SET_TLSEXT_SERVERNAME_CB, (void (*) (void)) take_server_name);
 	return openssl.SSL_CTX_set_num_tickets(context, 0) == 1 &&
-		openssl.SSL_CTX_ctrl(context, SSL_CTRL_SET_MIN_PROTO_VERSION, TLS1_2_VERSION, NULL) == 1 &&
 		openssl.SSL_CTX_ctrl(context, SSL_CTRL_SET_MAX_PROTO_VERSION, TLS1_3_VERSION, NULL) == 1 &&
-		openssl.SSL_CTX_set_ciphersuites(context, tls13_suite_names) == 1 &&
-		openssl.SSL_CTX_set_cipher_list(context, tls12_suite_names) == 1;
+		openssl.SSL_CTX_set_ciphersuites(context, tls13_suite_names) == 1;
 }
 
 /* NULL, or what cannot be done. */
@@ -131,19 +149,29 @@ load_certificate(SSL_CTX *context, const char *chain_path, const char *key_path)
 	return NULL;
 }
 
-DOOR Context *
-tls_context_open(const char *chain_path, const char *key_path, char *problem, size_t problem_size)
+static Context *
+open_context(ContextKind kind, const char *chain_path, const char *key_path, const char *authority_path,
+			 char *problem, size_t problem_size)
 {
 	Context    *context = calloc(1, sizeof(Context));
 	const char *failed = "there is no memory";
 
 	openssl.ERR_clear_error();
 	if (context != NULL)
-		context->ssl_context = openssl.SSL_CTX_new(openssl.TLS_server_method());
+	{
+		context->kind = kind;
+		context->ssl_context = openssl.SSL_CTX_new(kind == FOR_CHANNEL_CLIENT ? openssl.TLS_client_method()
+												   : openssl.TLS_server_method());
+	}
 	if (context != NULL && context->ssl_context != NULL)
 	{
-		failed = configure(context->ssl_context) ? load_certificate(context->ssl_context, chain_path, key_path)
-			: "OpenSSL does not support what is needed";
+		if (!configure(context->ssl_context) ||
+			(kind == FOR_CLIENTS && !configure_for_clients(context->ssl_context)))
+			failed = "OpenSSL does not support what is needed";
+		else if (kind != FOR_CLIENTS && !configure_for_channel(context->ssl_context, authority_path))
+			failed = "the certificate of the authority cannot be read";
+		else
+			failed = load_certificate(context->ssl_context, chain_path, key_path);
 		if (failed == NULL)
 			return context;
 	}
@@ -151,6 +179,20 @@ tls_context_open(const char *chain_path, const char *key_path, char *problem, si
 	if (context != NULL)
 		tls_context_close(context);
 	return NULL;
+}
+
+DOOR Context *
+tls_context_open(const char *chain_path, const char *key_path, char *problem, size_t problem_size)
+{
+	return open_context(FOR_CLIENTS, chain_path, key_path, NULL, problem, problem_size);
+}
+
+DOOR Context *
+tls_channel_context_open(int is_client, const char *chain_path, const char *key_path, const char *authority_path,
+						 char *problem, size_t problem_size)
+{
+	return open_context(is_client ? FOR_CHANNEL_CLIENT : FOR_CHANNEL_SERVER, chain_path, key_path, authority_path,
+						problem, problem_size);
 }
 
 DOOR void

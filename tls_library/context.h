@@ -1,15 +1,23 @@
 /*
  * context.h
- *	  What the handshakes of one server have in common: certificate, key, rules.
+ *	  What handshakes have in common: certificate, key, rules.
  */
 #ifndef BOREALIS_TLS_CONTEXT_H
 #define BOREALIS_TLS_CONTEXT_H
 
 #include "openssl.h"
 
+typedef enum ContextKind
+{
+	FOR_CLIENTS,				/* we are the server of a Postgres client */
+	FOR_CHANNEL_SERVER,			/* both sides are ours, and show certificates of our own authority */
+	FOR_CHANNEL_CLIENT
+} ContextKind;
+
 typedef struct Context
 {
 	SSL_CTX    *ssl_context;
+	ContextKind kind;
 } Context;
 
 /* The index at which an SSL object carries its Handshake. */

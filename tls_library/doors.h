@@ -24,10 +24,16 @@ DOOR extern void tls_set_cipher_contexts_max(size_t count);
 /* Both files are PEM.  NULL: `problem` says why, in at most `problem_size` bytes. */
 DOOR extern Context *tls_context_open(const char *chain_path, const char *key_path, char *problem,
 									  size_t problem_size);
+DOOR extern Context *tls_channel_context_open(int is_client, const char *chain_path, const char *key_path,
+											  const char *authority_path, char *problem, size_t problem_size);
 /* Handshakes under way go on with what they have. */
 DOOR extern void tls_context_close(Context *context);
 
 DOOR extern Handshake *tls_handshake_open(const Context *context, int is_direct);
+/* The server's name must be in its certificate; the server's own handshakes have NULL here. */
+DOOR extern Handshake *tls_channel_handshake_open(const Context *context, const char *server_name);
+/* What a client says first. */
+DOOR extern int64_t tls_handshake_start(Handshake *handshake, unsigned char *out, size_t out_size);
 DOOR extern int64_t tls_handshake_feed(Handshake *handshake, const unsigned char *data, size_t bytes,
 									   unsigned char *out, size_t out_size);
 DOOR extern const char *tls_handshake_problem(const Handshake *handshake);

@@ -1,6 +1,6 @@
 /*
  * handshake.c
- *	  The server's side of one TLS handshake.
+ *	  One side of a TLS handshake.
  *
  * OpenSSL reads ahead within what it is given: it gets one record at a time,
  * and no more once it is done, so that every byte behind the handshake is still
@@ -14,11 +14,11 @@
 
 #include "leftovers.h"
 
-/* Everything a client may send before the handshake is done; a ClientHello with many key shares is 2 kB. */
+/* Everything the peer may send before the handshake is done; a ClientHello with many key shares is 2 kB. */
 #define HANDSHAKE_BYTES_MAX		(64 * 1024)
 
-DOOR Handshake *
-tls_handshake_open(const Context *context, int is_direct)
+static Handshake *
+open_handshake(const Context *context)
 {
 	Handshake  *handshake = calloc(1, sizeof(Handshake));
 	BIO		   *input;
@@ -27,7 +27,7 @@ tls_handshake_open(const Context *context, int is_direct)
 	if (handshake == NULL)
 		return NULL;
 	openssl.ERR_clear_error();
-	handshake->is_direct = is_direct != 0;
+	handshake->is_client = context->kind == FOR_CHANNEL_CLIENT;
 	handshake->ssl = openssl.SSL_new(context->ssl_context);
 	input = openssl.BIO_new(openssl.BIO_s_mem());
 	output = openssl.BIO_new(openssl.BIO_s_mem());
@@ -41,9 +41,40 @@ tls_handshake_open(const Context *context, int is_direct)
 		return NULL;
 	}
 	openssl.SSL_set_bio(handshake->ssl, input, output);
-	openssl.SSL_set_accept_state(handshake->ssl);
 	handshake->input = input;
 	handshake->output = output;
+	if (handshake->is_client)
+		openssl.SSL_set_connect_state(handshake->ssl);
+	else
+		openssl.SSL_set_accept_state(handshake->ssl);
+	return handshake;
+}
+
+DOOR Handshake *
+tls_handshake_open(const Context *context, int is_direct)
+{
+	Handshake  *handshake = open_handshake(context);
+
+	if (handshake != NULL)
+		handshake->is_direct = is_direct != 0;
+	return handshake;
+}
+
+DOOR Handshake *
+tls_channel_handshake_open(const Context *context, const char *server_name)
+{
+	Handshake  *handshake;
+
+	/* A client that does not say whom it wants would be content with anybody. */
+	if ((context->kind == FOR_CHANNEL_CLIENT) != (server_name != NULL && server_name[0] != '\0'))
+		return NULL;
+	handshake = open_handshake(context);
+	if (handshake != NULL && handshake->is_client && openssl.SSL_set1_host(handshake->ssl, server_name) != 1)
+	{
+		tls_handshake_close(handshake);
+		openssl.ERR_clear_error();
+		return NULL;
+	}
 	return handshake;
 }
 
@@ -53,6 +84,9 @@ look_at_output(Handshake *handshake, int was_done, const unsigned char *data, si
 {
 	int			is_tls13 = openssl.SSL_version(handshake->ssl) == TLS1_3_VERSION;
 
+	/* What a client writes last, its Finished, is still under the keys of the handshake. */
+	if (handshake->is_client)
+		return;
 	while (bytes >= RECORD_HEADER_BYTES)
 	{
 		size_t		length = RECORD_HEADER_BYTES + ((size_t) data[3] << 8 | data[4]);
@@ -93,7 +127,7 @@ step(Handshake *handshake, const unsigned char *data, size_t bytes, unsigned cha
 	size_t		pending;
 
 	openssl.ERR_clear_error();
-	if (openssl.BIO_write(handshake->input, data, (int) bytes) != (int) bytes)
+	if (bytes > 0 && openssl.BIO_write(handshake->input, data, (int) bytes) != (int) bytes)
 	{
 		fail_handshake(handshake, "there is no memory");
 		return 0;
@@ -157,8 +191,16 @@ append_unread(Handshake *handshake, const unsigned char *data, size_t bytes)
 	return 1;
 }
 
+DOOR int64_t
+tls_handshake_start(Handshake *handshake, unsigned char *out, size_t out_size)
+{
+	size_t		produced = step(handshake, NULL, 0, out, out_size);
+
+	return (int64_t) produced | (handshake->has_failed ? RESULT_FAILED : 0);
+}
+
 /*
- * Takes what the client sent.  Returns how many bytes at `out` are to be sent,
+ * Takes what the peer sent.  Returns how many bytes at `out` are to be sent,
  * with RESULT_DONE or RESULT_FAILED.
  */
 DOOR int64_t
@@ -170,10 +212,7 @@ tls_handshake_feed(Handshake *handshake, const unsigned char *data, size_t bytes
 
 	if (handshake->has_failed || handshake->ssl == NULL)
 		return RESULT_FAILED;
-	handshake->total_bytes += bytes;
-	if (handshake->total_bytes > HANDSHAKE_BYTES_MAX)
-		fail_handshake(handshake, "the client sends too much");
-	else if (!append_unread(handshake, data, bytes))
+	if (!append_unread(handshake, data, bytes))
 		fail_handshake(handshake, "there is no memory");
 	while (!handshake->is_done && !handshake->has_failed)
 	{
@@ -183,6 +222,12 @@ tls_handshake_feed(Handshake *handshake, const unsigned char *data, size_t bytes
 
 		if (length == 0 || length > left)
 			break;
+		handshake->total_bytes += length;
+		if (handshake->total_bytes > HANDSHAKE_BYTES_MAX)
+		{
+			fail_handshake(handshake, "the peer sends too much");
+			break;
+		}
 		produced += step(handshake, handshake->unread + at, length, out + produced, out_size - produced);
 		at += length;
 		if (!is_record && !handshake->has_failed)
@@ -253,12 +298,24 @@ take_traffic_secrets(Handshake *handshake, Session *session)
 {
 	const Suite *suite = session->suite;
 	const KeyLog *log = &handshake->key_log;
+	Direction  *of_client = handshake->is_client ? &session->write : &session->read;
+	Direction  *of_server = handshake->is_client ? &session->read : &session->write;
 
 	if (log->client_bytes != suite->hash_bytes || log->server_bytes != suite->hash_bytes)
 		return 0;
-	memcpy(session->read.secret, log->client, suite->hash_bytes);
-	memcpy(session->write.secret, log->server, suite->hash_bytes);
+	memcpy(of_client->secret, log->client, suite->hash_bytes);
+	memcpy(of_server->secret, log->server, suite->hash_bytes);
 	return derive_traffic_key(suite, &session->read) && derive_traffic_key(suite, &session->write);
+}
+
+static const Suite *
+suite_of(const Handshake *handshake)
+{
+	const SSL_CIPHER *cipher = openssl.SSL_get_current_cipher(handshake->ssl);
+
+	if (cipher == NULL)
+		return NULL;
+	return find_suite((uint16_t) openssl.SSL_version(handshake->ssl), openssl.SSL_CIPHER_get_protocol_id(cipher));
 }
 
 DOOR Session *
@@ -270,8 +327,7 @@ tls_handshake_finish(Handshake *handshake)
 
 	if (!handshake->is_done || handshake->has_failed || openssl.BIO_ctrl_pending(handshake->input) != 0)
 		return NULL;
-	suite = find_suite((uint16_t) openssl.SSL_version(handshake->ssl),
-					   openssl.SSL_CIPHER_get_protocol_id(openssl.SSL_get_current_cipher(handshake->ssl)));
+	suite = suite_of(handshake);
 	session = suite == NULL ? NULL : make_session(suite);
 	if (session == NULL)
 		return NULL;
@@ -280,6 +336,7 @@ tls_handshake_finish(Handshake *handshake)
 	session->write.sequence = handshake->records_written;
 	ok = ok && cleanse_leftovers(handshake->ssl, suite, &handshake->key_log) &&
 		keep_unread(session, handshake->unread, handshake->unread_bytes);
+	handshake->is_cleansed = 1;
 	if (!ok)
 	{
 		close_session(session);
@@ -292,6 +349,12 @@ tls_handshake_finish(Handshake *handshake)
 DOOR void
 tls_handshake_close(Handshake *handshake)
 {
+	const Suite *suite = handshake->ssl == NULL || handshake->is_cleansed ? NULL : suite_of(handshake);
+
+	/* A handshake that was given up half-way may know its secrets already. */
+	if (suite != NULL && handshake->key_log.client_bytes == suite->hash_bytes &&
+		handshake->key_log.server_bytes == suite->hash_bytes)
+		cleanse_leftovers(handshake->ssl, suite, &handshake->key_log);
 	if (handshake->ssl != NULL)
 		openssl.SSL_free(handshake->ssl);
 	free(handshake->unread);

@@ -33,6 +33,8 @@ typedef void CRYPTO_EX_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
 typedef void CRYPTO_EX_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp);
 typedef int CRYPTO_EX_dup(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **from_d, int idx, long argl,
 						  void *argp);
+typedef struct x509_store_ctx_st X509_STORE_CTX;
+typedef int (*SSL_verify_cb) (int preverify_ok, X509_STORE_CTX *x509_ctx);
 typedef int pem_password_cb(char *buf, int size, int rwflag, void *userdata);
 typedef int (*SSL_CTX_alpn_select_cb_func) (SSL *ssl, const unsigned char **out, unsigned char *outlen,
 											const unsigned char *in, unsigned int inlen, void *arg);
@@ -43,6 +45,7 @@ typedef void (*SSL_CTX_keylog_cb_func) (const SSL *ssl, const char *line);
 /* F(result, name, parameters) for each function of libssl. */
 #define OPENSSL_SSL_FUNCTIONS(F) \
 	F(const SSL_METHOD *, TLS_server_method, (void)) \
+	F(const SSL_METHOD *, TLS_client_method, (void)) \
 	F(SSL_CTX *, SSL_CTX_new, (const SSL_METHOD *method)) \
 	F(void, SSL_CTX_free, (SSL_CTX *ctx)) \
 	F(long, SSL_CTX_ctrl, (SSL_CTX *ctx, int cmd, long larg, void *parg)) \
@@ -55,6 +58,8 @@ typedef void (*SSL_CTX_keylog_cb_func) (const SSL *ssl, const char *line);
 	F(int, SSL_CTX_use_certificate_chain_file, (SSL_CTX *ctx, const char *file)) \
 	F(int, SSL_CTX_use_PrivateKey_file, (SSL_CTX *ctx, const char *file, int type)) \
 	F(int, SSL_CTX_check_private_key, (const SSL_CTX *ctx)) \
+	F(int, SSL_CTX_load_verify_locations, (SSL_CTX *ctx, const char *CAfile, const char *CApath)) \
+	F(void, SSL_CTX_set_verify, (SSL_CTX *ctx, int mode, SSL_verify_cb callback)) \
 	F(void, SSL_CTX_set_keylog_callback, (SSL_CTX *ctx, SSL_CTX_keylog_cb_func cb)) \
 	F(void, SSL_CTX_set_alpn_select_cb, (SSL_CTX *ctx, SSL_CTX_alpn_select_cb_func cb, void *arg)) \
 	F(void, SSL_CTX_set_client_hello_cb, (SSL_CTX *ctx, SSL_client_hello_cb_fn cb, void *arg)) \
@@ -63,6 +68,8 @@ typedef void (*SSL_CTX_keylog_cb_func) (const SSL *ssl, const char *line);
 	F(void, SSL_free, (SSL *ssl)) \
 	F(void, SSL_set_bio, (SSL *ssl, BIO *rbio, BIO *wbio)) \
 	F(void, SSL_set_accept_state, (SSL *ssl)) \
+	F(void, SSL_set_connect_state, (SSL *ssl)) \
+	F(int, SSL_set1_host, (SSL *ssl, const char *hostname)) \
 	F(int, SSL_do_handshake, (SSL *ssl)) \
 	F(int, SSL_get_error, (const SSL *ssl, int ret)) \
 	F(int, SSL_version, (const SSL *ssl)) \
@@ -146,6 +153,8 @@ extern const char *openssl_reason(void);
 #define SSL_CTRL_SET_MIN_PROTO_VERSION	123
 #define SSL_CTRL_SET_MAX_PROTO_VERSION	124
 #define SSL_SESS_CACHE_OFF			0
+#define SSL_VERIFY_PEER				1
+#define SSL_VERIFY_FAIL_IF_NO_PEER_CERT	2
 #define SSL_MODE_RELEASE_BUFFERS	0x10
 #define SSL_OP_NO_TICKET			(UINT64_C(1) << 14)
 #define SSL_OP_NO_COMPRESSION		(UINT64_C(1) << 17)

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from borealis.cli.cluster_arguments import add_cluster
+from borealis.cli.iam import add_iam
 from borealis.foundation.errors import Unavailable
 
 DATA_DEFAULT = Path("data")
@@ -34,6 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_up(commands)
     _add_status(commands)
     _add_psql(commands)
+    add_cluster(commands, _add_data, _run_cluster)
+    add_iam(commands, DATA_DEFAULT)
     return parser
 
 
@@ -158,3 +162,9 @@ def _run_psql(options: argparse.Namespace) -> int:
     from borealis.cli.psql import psql
 
     return psql(options)
+
+
+def _run_cluster(options: argparse.Namespace) -> int:
+    from borealis.cli.cluster import cluster
+
+    return cluster(options)

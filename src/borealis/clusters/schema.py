@@ -9,9 +9,7 @@ MIGRATIONS: Final = (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         account TEXT NOT NULL,
         region TEXT NOT NULL,
-        domain TEXT NOT NULL,
-        -- The cluster that came with the installation, whether it still exists or not.
-        first_cluster TEXT
+        domain TEXT NOT NULL
     ) WITHOUT ROWID;
 
     CREATE TABLE cluster (

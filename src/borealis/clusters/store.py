@@ -102,15 +102,6 @@ class ClusterStore:
         )
         self.put_tags(cluster.identifier, cluster.tags)
 
-    def add_first(self, cluster: Cluster) -> bool:
-        """The cluster that comes with the installation. Whether it is new: it is added once, and not again after it was
-        deleted."""
-        query = "UPDATE installation SET first_cluster = :first WHERE first_cluster IS NOT :first"
-        is_new = self._connection.execute(query, {"first": cluster.identifier}).rowcount == 1
-        if is_new and self.get(cluster.identifier) is None:
-            self.add(cluster)
-        return is_new
-
     def set_status(self, identifier: ClusterIdentifier, status: ClusterStatus, reason: str | None = None) -> None:
         self._update(identifier, "status = ?, status_reason = ?", (status, reason))
 

@@ -4,16 +4,14 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import ssl
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
 from borealis.audit import AuditLog
-from borealis.clusters.cluster import Cluster, ClusterStatus
-from borealis.clusters.names import ClusterIdentifier
 from borealis.clusters.store import ClusterStore
+from borealis.control.address import reachable_address, write_address
 from borealis.control.answers import HttpAnswer
 from borealis.control.api import Api
 from borealis.control.cluster_operations import Surroundings
@@ -50,8 +48,6 @@ class ControlServer:
         self, settings: Settings, store: ClusterStore, credentials: CredentialSource, audit: AuditLog, clock: Clock
     ) -> None:
         self._settings = settings
-        self._store = store
-        self._clock = clock
         self._host = HostClient(settings.host_socket)
         self._settling = Settling(store, self._host)
         hosted = HostedClusters(self._host, clock)
@@ -76,10 +72,11 @@ class ControlServer:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        self._add_first_cluster()
         listener = await self._listen(loop)
         self._settling.settle_all()
-        print(f"ready {_address(listener.sockets[0])}", flush=True)
+        where = listener.sockets[0].getsockname()[:2]
+        write_address(self._settings.run, where, self._settings.installation.region, self._settings.certificate)
+        print(f"ready {reachable_address(*where)}", flush=True)
         await stopping.wait()
         listener.close()
         await self._stop()
@@ -129,27 +126,6 @@ class ControlServer:
         await self._settling.stop()
         await self._host.close()
 
-    def _add_first_cluster(self) -> None:
-        identifier = self._settings.first_cluster
-        if identifier is None:
-            return
-        with self._store.transaction():
-            if self._store.add_first(self._first_cluster(identifier)):
-                _log.info("cluster %s comes with this installation", identifier)
-
-    def _first_cluster(self, identifier: ClusterIdentifier) -> Cluster:
-        installation = self._settings.installation
-        return Cluster(
-            identifier=identifier,
-            account=installation.account,
-            region=installation.region,
-            domain=installation.domain,
-            status=ClusterStatus.CREATING,
-            creation_time=self._clock.now(),
-            deletion_protection=True,
-            tags={},
-        )
-
 
 def _load_certificate(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     if certificate is None:
@@ -161,11 +137,6 @@ def _load_certificate(certificate: Path | None, key: Path | None) -> ssl.SSLCont
     except (OSError, ssl.SSLError) as error:
         raise Unavailable(f"the certificate {certificate} with the key {key} cannot be used: {error}") from error
     return context
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _take_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

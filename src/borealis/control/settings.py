@@ -10,11 +10,9 @@ from borealis.clusters.names import (
     ACCOUNT_DEFAULT,
     DOMAIN_DEFAULT,
     REGION_DEFAULT,
-    ClusterIdentifier,
     InvalidName,
     parse_account,
     parse_domain,
-    parse_identifier,
     parse_region,
 )
 from borealis.control.throttle import CallRate
@@ -39,7 +37,6 @@ class Settings:
     rate: CallRate
     connections_max: int
     request_s: int
-    first_cluster: ClusterIdentifier | None
 
     @property
     def control(self) -> Path:
@@ -87,12 +84,6 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         default=15,
         help="how long a client may take to send a request (default %(default)s)",
     )
-    parser.add_argument(
-        "--first-cluster",
-        type=_name(parse_identifier),
-        metavar="IDENTIFIER",
-        help="the cluster that comes with the installation: made, or taken over, at the first start",
-    )
     chosen = parser.parse_args(arguments)
     if (chosen.uid is None) != (chosen.gid is None):
         parser.error("--uid and --gid go together")
@@ -112,7 +103,6 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         rate=CallRate(chosen.calls_per_second, chosen.calls_burst),
         connections_max=chosen.connections_max,
         request_s=chosen.request_seconds,
-        first_cluster=chosen.first_cluster,
     )
 
 

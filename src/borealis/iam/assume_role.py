@@ -12,7 +12,7 @@ from typing import Final
 
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, Timestamp
 from borealis.iam import names
-from borealis.iam.authorization import Decision, decide, refusal
+from borealis.iam.authorization import Decision, Source, decide, refusal
 from borealis.iam.caller import VerifiedCaller
 from borealis.iam.context import RequestContext
 from borealis.iam.entities import SESSION_S_DEFAULT, SESSION_S_MIN
@@ -43,8 +43,8 @@ def assume_role(
     tags: tuple[tuple[str, str], ...] = (),
     external_id: str | None = None,
 ) -> TemporaryCredentials:
-    """Raises AuthorizationRefused (also when there is no such role: who may not know, learns nothing), NotPossible,
-    InvalidName, MalformedPolicy."""
+    """Raises AuthorizationRefused (a role that is not there answers like one that does not name the caller),
+    NotPossible, InvalidName, MalformedPolicy."""
     names.check_session_name(session_name)
     _check_tags(tags)
     if policy is not None:
@@ -52,7 +52,7 @@ def assume_role(
         parse_policy(policy, PolicyKind.IDENTITY)
     role = reader.find_role(role_arn)
     if role is None:
-        raise refusal(caller, ASSUME_ROLE, role_arn, Decision(False))
+        raise refusal(caller, ASSUME_ROLE, role_arn, Decision(False, Source.RESOURCE))
     record, entity = role
     facts = {"sts:rolesessionname": (session_name,)}
     if external_id is not None:

@@ -16,13 +16,36 @@ from decimal import Decimal, InvalidOperation
 from enum import Enum
 from functools import lru_cache
 from operator import eq, ge, gt, le, lt
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from borealis.iam.errors import MalformedPolicy
 from borealis.iam.patterns import ConditionKeys, Pattern
 
-Test: TypeAlias = Callable[[str, ConditionKeys], bool]
-"""Does a value of the request match one value of the policy?"""
+
+class Test(Protocol):
+    """One value of the policy."""
+
+    def matches(self, value: str, keys: ConditionKeys) -> bool:
+        """Does a value of the request match it?"""
+        ...
+
+    def is_resolved(self, keys: ConditionKeys) -> bool:
+        """Have its variables values?"""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A test of operators that know no variables."""
+
+    compare: Callable[[str], bool]
+
+    def matches(self, value: str, keys: ConditionKeys) -> bool:  # noqa: ARG002
+        return self.compare(value)
+
+    def is_resolved(self, keys: ConditionKeys) -> bool:  # noqa: ARG002
+        return True
+
 
 T = TypeVar("T")
 
@@ -49,6 +72,8 @@ class Condition:
         values = keys.get(self.key, ())
         if not values:
             return self._holds_without_value()
+        if self.is_negated and not all(test.is_resolved(keys) for test in self.tests):
+            return False
         if self.quantifier is Quantifier.ALL:
             return all(self._matches(value, keys) != self.is_negated for value in values)
         if self.quantifier is Quantifier.ANY:
@@ -61,7 +86,7 @@ class Condition:
         return self.quantifier is Quantifier.NONE and self.is_negated
 
     def _matches(self, value: str, keys: ConditionKeys) -> bool:
-        return any(test(value, keys) for test in self.tests)
+        return any(test.matches(value, keys) for test in self.tests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +134,7 @@ def _text_test(
             has_variables=has_variables,
             is_arn=is_arn,
             ignores_case=ignores_case,
-        ).matches
+        )
 
     return make
 
@@ -118,13 +143,13 @@ def _compared(parse: Callable[[str], T], compare: Callable[[Any, Any], bool]) ->
     def make(text: str, has_variables: bool) -> Test:  # noqa: ARG001 - these operators know no variables
         wanted = parse(text)
 
-        def test(value: str, keys: ConditionKeys) -> bool:  # noqa: ARG001
+        def test(value: str) -> bool:
             try:
                 return compare(parse(value), wanted)
             except MalformedPolicy:
                 return False
 
-        return test
+        return Comparison(test)
 
     return make
 
@@ -170,11 +195,11 @@ def _make_address_test(text: str, has_variables: bool) -> Test:  # noqa: ARG001 
     except ValueError:
         raise MalformedPolicy(f"{text!r} is not an address range such as 203.0.113.0/24 or 2001:db8::/32") from None
 
-    def test(value: str, keys: ConditionKeys) -> bool:  # noqa: ARG001
+    def test(value: str) -> bool:
         address = _parse_address(value)
         return address is not None and address.version == network.version and address in network
 
-    return test
+    return Comparison(test)
 
 
 @lru_cache(maxsize=1024)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, TypeAlias
 
-from borealis.foundation.errors import BorealisError
+from borealis.clusters.names import InvalidName
 
 PARTITION: Final = "aws"
 AWS_ACCOUNT: Final = "aws"
@@ -26,10 +26,6 @@ _PATH_CHARACTERS_MAX: Final = 512
 _ACCESS_KEY_ID: Final = re.compile(r"(AKIA|ASIA)[A-Z2-7]{16}", re.ASCII)
 _IDENTIFIER_RANDOM_BYTES: Final = 10  # in base 32 these are 16 characters
 _SECRET_RANDOM_BYTES: Final = 30  # in base 64 these are 40 characters
-
-
-class InvalidName(BorealisError):  # noqa: N818 - it says what is wrong
-    """A text that is not the name it claims to be; says what one looks like."""
 
 
 class EntityKind(Enum):

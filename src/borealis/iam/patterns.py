@@ -2,8 +2,9 @@
 
 Owns the three rules of matching. `*` stands for any run of characters and `?` for one; in an ARN neither of them
 crosses a colon of the first five segments; `${key}` and `${key, 'default'}` stand for the value of a condition key,
-which is taken literally whatever it contains, and `${*}`, `${?}`, `${$}` for the characters themselves. Promises that
-matching takes time proportional to the product of both lengths at most: patterns come from tenants.
+which is taken literally whatever it contains, and `${*}`, `${?}`, `${$}` for the characters themselves. A variable
+without a value keeps its statement from applying, also where the text stands in a negation. Promises that matching
+takes time proportional to the product of both lengths at most: patterns come from tenants.
 
 Source: IAM User Guide, "Policy elements: Resource" and "Variables and tags".
 """
@@ -84,6 +85,12 @@ class Pattern:
                 resolved.append(known)
             regex = self._compile(resolved)
         return regex.fullmatch(value.lower() if self._ignores_case else value) is not None
+
+    def is_resolved(self, keys: ConditionKeys) -> bool:
+        """Whether all its variables have a value."""
+        return self._regex is not None or all(
+            part.resolve(keys) is not None for part in self._parts if isinstance(part, _Variable)
+        )
 
     def _compile(self, parts: Sequence[_Part]) -> re.Pattern[str]:
         if self._ignores_case:

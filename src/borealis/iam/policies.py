@@ -69,6 +69,8 @@ class Choice:
     is_negated: bool
 
     def includes(self, value: str, keys: ConditionKeys) -> bool:
+        if self.is_negated and not all(pattern.is_resolved(keys) for pattern in self.patterns):
+            return False
         return any(pattern.matches(value, keys) for pattern in self.patterns) != self.is_negated
 
 

@@ -62,6 +62,8 @@ def open_session(token: str, seal: Seal) -> SessionContents:
         sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise Malformed("not a session token") from None
+    if base64.urlsafe_b64encode(sealed).rstrip(b"=") != token.encode():
+        raise Malformed("not a session token as we write them")
     if sealed[:1] != _VERSION:
         raise Malformed("not a session token of this version")
     try:

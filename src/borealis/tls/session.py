@@ -1,5 +1,6 @@
 """One established TLS session: its record layer, and its way to another process."""
 
+from ctypes import c_char_p
 from typing import Final
 
 from borealis.tls.errors import TlsError
@@ -26,7 +27,7 @@ _encrypt: Final = library.tls_session_encrypt
 class TlsSession:
     """The keys are in the C library; this is a handle to them.
 
-    The client's KeyUpdates are answered, and our own keys changed in time, by what `encrypt` writes. After a TlsError
+    The peer's KeyUpdates are answered, and our own keys changed in time, by what `encrypt` writes. After a TlsError
     the session is of no use any more.
     """
 
@@ -36,7 +37,7 @@ class TlsSession:
         """For `ServerHandshake.finish` and `adopt`."""
         self._handle = handle
         self.peer_closed = False
-        """The client has sent close_notify. A connection that ends without it has been cut off."""
+        """The peer has sent close_notify. A connection that ends without it has been cut off."""
 
     @classmethod
     def adopt(cls, state: bytearray | memoryview) -> "TlsSession":
@@ -68,6 +69,15 @@ class TlsSession:
         if len(data) > INPUT_BYTES_MAX:
             return b"".join(map(self.encrypt, _pieces(data)))
         result = _encrypt(self._handle, data, len(data), result_address)
+        if result < 0:
+            self._raise(result)
+        return bytes(result_view[:result])
+
+    def encrypt_buffer(self, buffer: bytearray) -> bytes:
+        """As `encrypt`, for a buffer that holds secrets: no copy of it is made. Raises TlsError."""
+        if len(buffer) > INPUT_BYTES_MAX:
+            raise ValueError(f"a buffer with secrets has at most {INPUT_BYTES_MAX} bytes")
+        result = _encrypt(self._handle, c_char_p(address_of(buffer)), len(buffer), result_address)
         if result < 0:
             self._raise(result)
         return bytes(result_view[:result])
@@ -126,10 +136,10 @@ class TlsSession:
         if result <= _UNUSABLE or not self._handle:
             raise TlsError("this TLS session has ended" if result == _UNUSABLE else "there is no memory")
         if result <= _PEER_ALERT:
-            raise TlsError(f"the client ended the TLS session with alert {_PEER_ALERT - result}")
+            raise TlsError(f"the peer ended the TLS session with alert {_PEER_ALERT - result}")
         written = library.tls_session_alert(self._handle, result_address)
         alert = bytes(result_view[: max(written, 0)])
-        raise TlsError(f"the client sent {_ALERTS.get(-result, f'what leads to alert {-result}')}", alert)
+        raise TlsError(f"the peer sent {_ALERTS.get(-result, f'what leads to alert {-result}')}", alert)
 
 
 def _pieces(data: bytes) -> list[bytes]:

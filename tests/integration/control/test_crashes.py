@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from borealis.clusters.cluster import ClusterStatus, Installation
-from borealis.clusters.names import make_identifier, parse_identifier
+from borealis.clusters.names import parse_identifier
 from borealis.clusters.store import ClusterStore
 from tests.integration.control.clusters import make_cluster, refusal, unique, wait_active, wait_gone, wait_status
 from tests.integration.control.conftest import MakeControl
@@ -137,22 +137,6 @@ def test_a_cluster_whose_files_are_gone_is_shown_as_failed(make_control: MakeCon
     (control.peer / "clusters" / identifier).rmdir()
     restart(control)
     assert control.client().get_cluster(identifier=identifier)["status"] == "FAILED"
-
-
-def test_the_first_cluster_comes_once(make_control: MakeControl) -> None:
-    first = make_identifier()
-    control = make_control("--first-cluster", first)
-    (control.peer / "clusters").mkdir()
-    (control.peer / "clusters" / first).mkdir()
-    control.start()
-    client = control.client()
-    wait_active(client, first)
-    client.update_cluster(identifier=first, deletionProtectionEnabled=False)
-    client.delete_cluster(identifier=first)
-    wait_gone(client, first)
-    client = restart(control)
-    assert client.list_clusters()["clusters"] == []
-    assert control.hosted == set()
 
 
 def test_an_orderly_stop_answers_what_was_asked(make_control: MakeControl) -> None:

@@ -113,16 +113,6 @@ def test_changes_are_kept(store: ClusterStore) -> None:
         store.set_status(one.identifier, ClusterStatus.ACTIVE)
 
 
-def test_the_first_cluster_is_added_once(store: ClusterStore) -> None:
-    first = cluster("a")
-    with store.transaction():
-        assert store.add_first(first)
-    with store.transaction():
-        store.remove(first.identifier)
-        assert not store.add_first(first)
-    assert store.count(ACCOUNT) == 0
-
-
 def test_an_identifier_is_given_once(store: ClusterStore) -> None:
     add(store, cluster("a"))
     with pytest.raises(sqlite3.IntegrityError):
