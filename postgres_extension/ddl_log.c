@@ -41,6 +41,7 @@
 #include "reject.h"
 #include "sequence.h"
 #include "session_flags.h"
+#include "session_state.h"
 #include "transaction.h"
 
 /* What the current transaction ships; found at PRE_COMMIT. */
@@ -380,6 +381,7 @@ ddl_log_init(void)
 	sequence_init();
 	ddl_statements_init();
 	catalog_freshness_init();
+	session_state_init();
 	catalog_worker_register();
 	RegisterXactCallback(transaction_ended, NULL);
 	RegisterResourceReleaseCallback(resources_released, NULL);

@@ -24,6 +24,7 @@
 #include "reject.h"
 #include "sequence.h"
 #include "session_flags.h"
+#include "session_state.h"
 #include "transaction.h"
 #include "write_set.h"
 
@@ -206,6 +207,8 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		ddl_check_pinned();
 		key_codec_check_alter_type(statement);
 	}
+	if (session_state_takes(statement, qc))
+		return;
 	enter_scope(&scope, statement);
 	PG_TRY();
 	{
@@ -218,6 +221,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	}
 	PG_END_TRY();
 	leave_scope(&scope, true, qc);
+	session_state_note_utility(pstmt, queryString);
 
 	if (IsA(statement, DiscardStmt) &&
 		(((DiscardStmt *) statement)->target == DISCARD_ALL ||

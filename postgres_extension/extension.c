@@ -16,6 +16,7 @@
 #include "pg_patches.h"
 #include "planner_support.h"
 #include "primary_key_storage.h"
+#include "session_state.h"
 #include "shared_pages.h"
 #include "size_functions.h"
 #include "transaction.h"
@@ -55,6 +56,7 @@ define_settings(void)
 							"How long a session waits for the cluster's services.",
 							NULL, &borealis_commit_timeout_s, 30, 1, 3600,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	session_state_define_setting();
 	MarkGUCPrefixReserved("borealis");
 }
 

@@ -29,6 +29,7 @@
 
 #include "access/transam.h"
 #include "catalog/objectaccess.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lwlock.h"
 
@@ -248,4 +249,23 @@ object_ids_init(void)
 {
 	previous_object_access = object_access_hook;
 	object_access_hook = object_access;
+}
+
+/*
+ * What makes the seed numbers its objects by this.
+ */
+PG_FUNCTION_INFO_V1(borealis_number_from);
+
+Datum
+borealis_number_from(PG_FUNCTION_ARGS)
+{
+	if (IsUnderPostmaster)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("only the server that makes the seed can choose its object numbers")));
+	LWLockAcquire(OidGenLock, LW_EXCLUSIVE);
+	ShmemVariableCache->nextOid = PG_GETARG_OID(0);
+	ShmemVariableCache->oidCount = 0;
+	LWLockRelease(OidGenLock);
+	PG_RETURN_VOID();
 }

@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_sequence.h"
+#include "commands/sequence.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
@@ -34,12 +35,13 @@
 #include "commit_client.h"
 #include "pg_patches.h"
 #include "sequence.h"
+#include "session_state.h"
 
 /* A statement gets this many values one by one, then blocks that double. */
 #define SINGLE_VALUES 16
 #define BLOCK_MAX 1024
 
-/* What this session knows of a sequence.  Lives as long as the session. */
+/* What this session knows of a sequence, and what the backend has of it. */
 typedef struct SequenceSession
 {
 	Oid			sequence;		/* hash key */
@@ -52,8 +54,11 @@ typedef struct SequenceSession
 
 	bool		last_is_valid;
 	int64		last;			/* handed out by nextval or set by setval */
+
+	/* values that this backend has fetched, whichever session it serves */
+	int64		fetched_last;	/* the last one that was handed out */
 	int64		increment;
-	uint64		left;			/* values after it that are ours as well */
+	uint64		left;			/* those after it */
 	bool		is_cache;		/* they outlive the statement (CACHE) */
 
 	/* the statement that drew values last */
@@ -244,7 +249,7 @@ give_back(SequenceSession *session)
 	/* ALTER SEQUENCE in this transaction: the values belong to its old files */
 	if (request.increment != session->increment)
 		return;
-	request.value = session->last + session->increment;
+	request.value = session->fetched_last + session->increment;
 	request.count = left;
 	commit_client_sequence(&request, &reply);
 }
@@ -293,11 +298,10 @@ fetch(Relation sequence, SequenceSession *session, uint64 drawn)
 	request.count = Max((uint64) cache, block);
 	ask_next(sequence, &request, &reply);
 	session->increment = request.increment;
-	session->last = reply.first;
+	session->fetched_last = reply.first;
 	session->left = reply.count - 1;
 	session->is_cache = cache > 1;
 	has_left |= session->left > 0 && !session->is_cache;
-	session->last_is_valid = true;
 }
 
 static int64
@@ -315,13 +319,16 @@ next_value(Oid sequence_id, bool check_privileges)
 	if (session->left > 0)
 	{
 		session->left--;
-		session->last += session->increment;
+		session->fetched_last += session->increment;
 	}
 	else
 		fetch(sequence, session, drawn);
 	relation_close(sequence, NoLock);
+	session->last = session->fetched_last;
+	session->last_is_valid = true;
 	last_used = session;
 	last_used_is_temporary = false;
+	session_state_note_sequence();
 	return session->last;
 }
 
@@ -421,6 +428,7 @@ set_value(Oid sequence_id, int64 value, bool is_called)
 	{
 		session->last = value;
 		session->last_is_valid = true;
+		session_state_note_sequence();
 	}
 	session->left = 0;
 	relation_close(sequence, NoLock);
@@ -453,6 +461,78 @@ borealis_last_value(PG_FUNCTION_ARGS)
 	if (!is_local(sequence) && get_rel_relkind(sequence) == RELKIND_SEQUENCE)
 		sequence_refresh(sequence);
 	return original_last_value(fcinfo);
+}
+
+/* ---- the session's values, as bytes ---- */
+
+static int
+compare_sequences(const ListCell *a, const ListCell *b)
+{
+	Oid			one = ((SequenceSession *) lfirst(a))->sequence;
+	Oid			other = ((SequenceSession *) lfirst(b))->sequence;
+
+	return one < other ? -1 : one > other;
+}
+
+uint32
+sequence_write_values(StringInfo out)
+{
+	List	   *known = NIL;
+	ListCell   *cell;
+
+	if (sessions != NULL)
+	{
+		HASH_SEQ_STATUS status;
+		SequenceSession *session;
+
+		hash_seq_init(&status, sessions);
+		while ((session = hash_seq_search(&status)) != NULL)
+		{
+			if (session->last_is_valid)
+				known = lappend(known, session);
+		}
+	}
+	list_sort(known, compare_sequences);
+	foreach(cell, known)
+	{
+		SequenceSession *session = lfirst(cell);
+
+		state_write_u32(out, session->sequence);
+		state_write_u32(out, session == last_used);
+		appendBinaryStringInfo(out, &session->last, sizeof(session->last));
+	}
+	return list_length(known);
+}
+
+void
+sequence_read_values(StateReader *reader, uint32 count)
+{
+	for (uint32 i = 0; i < count; i++)
+	{
+		SequenceSession *session = find_session(state_read_u32(reader));
+		bool		is_last_used = state_read_u32(reader) != 0;
+
+		state_read(reader, &session->last, sizeof(session->last));
+		session->last_is_valid = true;
+		if (is_last_used)
+			last_used = session;
+	}
+}
+
+void
+sequence_forget_values(void)
+{
+	HASH_SEQ_STATUS status;
+	SequenceSession *session;
+
+	ResetSequenceCaches();
+	last_used = NULL;
+	last_used_is_temporary = false;
+	if (sessions == NULL)
+		return;
+	hash_seq_init(&status, sessions);
+	while ((session = hash_seq_search(&status)) != NULL)
+		session->last_is_valid = false;
 }
 
 void

@@ -12,6 +12,8 @@
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 
+#include "session_bytes.h"
+
 extern void sequence_init(void);	/* from _PG_init */
 
 /* Forgets cached values and currval: DISCARD SEQUENCES. */
@@ -22,6 +24,14 @@ extern void sequence_discard(void);
  * and not used.
  */
 extern void sequence_give_back(void);
+
+/*
+ * What currval() and lastval() say: a session takes it along to another backend.
+ * Values that CACHE has fetched stay with the backend, for whom it serves next.
+ */
+extern uint32 sequence_write_values(StringInfo out);
+extern void sequence_read_values(StateReader *reader, uint32 count);
+extern void sequence_forget_values(void);
 
 /* Asks the service for the last value and writes it into the local tuple. */
 extern void sequence_refresh(Oid sequence);

@@ -23,6 +23,7 @@
 #include "row_handle.h"
 #include "sequence.h"
 #include "session_flags.h"
+#include "session_state.h"
 #include "shared_pages.h"
 #include "table_am.h"
 #include "transaction.h"
@@ -234,6 +235,7 @@ transaction_callback(XactEvent event, void *unused)
 			{
 				precommit_run_early();
 				sequence_give_back();
+				session_state_prepare_commit();
 				if (!write_set_is_empty() || !ddl_log_is_empty())
 					ship();
 			}

@@ -18,13 +18,16 @@ from borealis.host.server_tree import ServerTree
 
 FINGERPRINT_FILE = "borealis-seed"
 
-# Statements end with an empty line for the single-user server. The extension's own SQL comes between the two.
-# There is one database; the templates would be most of the bytes to clone.
-SQL_AFTER_EXTENSION = f"""
+# Statements end with an empty line for the single-user server. This comes between the extension's own SQL and that of the
+# schema `sys`: what the journals of existing clusters name by OID must keep it.
+SQL_OF_ROLES = f"""
 CREATE ROLE {ADMIN} LOGIN CREATEROLE;
 
 ALTER DATABASE {DATABASE} OWNER TO {ADMIN};
+"""
 
+# There is one database; the templates would be most of the bytes to clone.
+SQL_TO_SHRINK = """
 UPDATE pg_database SET datistemplate = false WHERE datname IN ('template0', 'template1');
 
 DROP DATABASE template0;
@@ -50,7 +53,7 @@ INITDB_OPTIONS = (
 
 
 def seed_fingerprint(tree: ServerTree) -> str:
-    recipe = hashlib.sha256(repr((SQL_AFTER_EXTENSION, INITDB_OPTIONS)).encode()).hexdigest()
+    recipe = hashlib.sha256(repr((SQL_OF_ROLES, SQL_TO_SHRINK, INITDB_OPTIONS)).encode()).hexdigest()
     return f"{tree.fingerprint()} {recipe}\n"
 
 
@@ -86,7 +89,9 @@ def ensure_seed(tree: ServerTree, seed: Path, account: Account | None) -> str:
     (draft / "postgresql.conf").write_text(render_seed_conf(tree.extension))
     single = (tree.program("postgres"), "--single", "-F", "-j", "-D", draft, "-c", "exit_on_error=true", DATABASE)
     run("the extension's SQL", *single, text=as_one_query(tree.sql.read_text()))
-    run("the seed's SQL", *single, text=SQL_AFTER_EXTENSION)
+    run("the SQL of the roles", *single, text=SQL_OF_ROLES)
+    run("the SQL of the schema sys", *single, text=as_one_query(tree.sys_sql.read_text()))
+    run("shrinking", *single, text=SQL_TO_SHRINK)
     (draft / FINGERPRINT_FILE).write_text(fingerprint)
     # Instances run without fsync and are thrown away after a crash of the machine; what they are cloned from is not.
     run("initdb --sync-only", tree.program("initdb"), "--sync-only", "-D", draft)

