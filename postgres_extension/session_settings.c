@@ -7,6 +7,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
+#include "utils/memutils.h"
 
 #include "session_settings.h"
 
@@ -26,6 +27,12 @@ static const char *const left_out[] = {
 	"transaction_read_only",
 };
 
+/*
+ * Those that this backend's sessions have ever set, by name in order: there are
+ * some four hundred, and who has changed nothing should not have to look at them.
+ */
+static List *touched = NIL;
+
 static bool
 is_left_out(const char *name)
 {
@@ -35,6 +42,30 @@ is_left_out(const char *name)
 			return true;
 	}
 	return false;
+}
+
+void
+session_settings_touch(const char *name)
+{
+	const struct config_generic *setting = find_option(name, false, true, DEBUG5);
+	MemoryContext caller;
+	int			place = 0;
+
+	if (setting == NULL || is_left_out(setting->name))
+		return;
+	while (place < list_length(touched))
+	{
+		int			order = strcmp(list_nth(touched, place), setting->name);
+
+		if (order == 0)
+			return;
+		if (order > 0)
+			break;
+		place++;
+	}
+	caller = MemoryContextSwitchTo(TopMemoryContext);
+	touched = list_insert_nth(touched, place, pstrdup(setting->name));
+	MemoryContextSwitchTo(caller);
 }
 
 static bool
@@ -117,23 +148,21 @@ write_role(StringInfo out)
 uint32
 session_settings_write(StringInfo out, bool *has_privileged)
 {
-	int			total;
-	struct config_generic **settings = get_guc_variables(&total);
 	uint32		count = 0;
+	ListCell   *cell;
 
 	*has_privileged = false;
-	for (int i = 0; i < total; i++)
+	foreach(cell, touched)
 	{
-		struct config_generic *setting = settings[i];
+		struct config_generic *setting = find_option(lfirst(cell), false, true, DEBUG5);
 
-		if (setting->source < PGC_S_SESSION || is_left_out(setting->name) || is_reset(setting))
+		if (setting == NULL || setting->source < PGC_S_SESSION || is_reset(setting))
 			continue;
 		if (setting->context == PGC_USERSET)
 			count += write_one(out, setting);
 		else
 			*has_privileged = true;
 	}
-	pfree(settings);
 	return count + write_role(out);
 }
 
@@ -155,6 +184,7 @@ session_settings_read(StateReader *reader, uint32 count)
 
 		(void) set_config_option(name, value, superuser() ? PGC_SUSET : PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SET, true, ERROR, false);
+		session_settings_touch(name);
 		pfree(name);
 		pfree(value);
 	}

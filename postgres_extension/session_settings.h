@@ -12,6 +12,9 @@
 
 #include "session_bytes.h"
 
+/* A setting has been set, for longer than the transaction. */
+extern void session_settings_touch(const char *name);
+
 /*
  * Appends name and value of each, in order of their names, the role last; returns
  * their number.  *has_privileged: one of them is a setting that not everybody may

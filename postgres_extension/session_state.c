@@ -133,11 +133,35 @@ mark(void)
 /* ---- what changes it ---- */
 
 static void
-note_setting(const char *name)
+note_settings(void)
 {
 	settings_are_dirty = is_dirty = true;
-	if (name != NULL && pg_strcasecmp(name, "seed") == 0)
+}
+
+static void
+note_setting(const char *name)
+{
+	note_settings();
+	session_settings_touch(name);
+	if (pg_strcasecmp(name, "seed") == 0)
 		is_seeded = true;
+}
+
+static void
+note_set(const VariableSetStmt *set)
+{
+	if (set->is_local)
+		return;
+	note_settings();
+	if (set->kind == VAR_SET_MULTI)
+	{
+		/* SESSION CHARACTERISTICS; the others are local */
+		session_settings_touch("default_transaction_deferrable");
+		session_settings_touch("default_transaction_isolation");
+		session_settings_touch("default_transaction_read_only");
+	}
+	else if (set->name != NULL)
+		note_setting(set->name);
 }
 
 static void
@@ -159,7 +183,7 @@ note_discard(const DiscardStmt *discard)
 	{
 		case DISCARD_ALL:
 			session_statements_note_deallocate(NULL);
-			note_setting(NULL);
+			note_settings();
 			note_statements();
 			session_state_note_sequence();
 			break;
@@ -194,8 +218,7 @@ session_state_note_utility(const PlannedStmt *statement, const char *source)
 	switch (nodeTag(utility))
 	{
 		case T_VariableSetStmt:
-			if (!((const VariableSetStmt *) utility)->is_local)
-				note_setting(((const VariableSetStmt *) utility)->name);
+			note_set((const VariableSetStmt *) utility);
 			break;
 		case T_DiscardStmt:
 			note_discard((const DiscardStmt *) utility);
@@ -223,9 +246,12 @@ session_state_note_utility(const PlannedStmt *statement, const char *source)
 static Datum
 borealis_set_config(PG_FUNCTION_ARGS)
 {
+	Datum		result = original_set_config(fcinfo);
+
+	/* Now a setting of the user's own making exists. */
 	if (!PG_ARGISNULL(0) && (PG_ARGISNULL(2) || !PG_GETARG_BOOL(2)))
 		note_setting(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	return original_set_config(fcinfo);
+	return result;
 }
 
 static Datum
@@ -417,7 +443,7 @@ borealis_session_import(PG_FUNCTION_ARGS)
 		end_session(caller);
 	}
 	PG_END_TRY();
-	note_setting(NULL);
+	note_settings();
 	note_statements();
 	session_state_note_sequence();
 	PG_RETURN_VOID();

@@ -35,6 +35,18 @@ CREATE VIEW sys.iam_pg_role_mappings AS
     WHERE label.classoid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND starts_with(label.provider, 'aws iam ');
 GRANT SELECT ON sys.iam_pg_role_mappings TO PUBLIC;
 
+-- All of it is one extension, of which there is no control file: so that a dump of the database leaves it out.
+INSERT INTO pg_catalog.pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
+VALUES (16001, 'borealis', 'borealis'::regrole, 'pg_catalog'::regnamespace, false, '1');
+ALTER EXTENSION borealis ADD SCHEMA borealis;
+ALTER EXTENSION borealis ADD SCHEMA sys;
+ALTER EXTENSION borealis ADD FUNCTION borealis.tableam_handler(internal);
+ALTER EXTENSION borealis ADD ACCESS METHOD borealis;
+ALTER EXTENSION borealis ADD TABLE borealis.catalog_state;
+ALTER EXTENSION borealis ADD FUNCTION borealis.session_export();
+ALTER EXTENSION borealis ADD FUNCTION borealis.session_import(bytea);
+ALTER EXTENSION borealis ADD VIEW sys.iam_pg_role_mappings;
+
 -- For the files that shrinking the seed makes.
 SELECT borealis.number_from(15000);
 DROP FUNCTION borealis.number_from(oid);
