@@ -8,6 +8,7 @@
 #include "borealis.h"
 
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 
 /* What is still to be read.  Bytes that make no sense are an ERROR. */
 typedef struct StateReader
@@ -51,6 +52,7 @@ state_read_string(StateReader *reader)
 
 	if (reader->end - reader->next < size || memchr(reader->next, '\0', size) != NULL)
 		state_is_malformed();
+	(void) pg_verify_mbstr(GetDatabaseEncoding(), reader->next, size, false);
 	string = pnstrdup(reader->next, size);
 	reader->next += size;
 	return string;

@@ -18,8 +18,8 @@ from borealis.host.server_tree import ServerTree
 
 FINGERPRINT_FILE = "borealis-seed"
 
-# Statements end with an empty line for the single-user server. This comes between the extension's own SQL and that of the
-# schema `sys`: what the journals of existing clusters name by OID must keep it.
+# Statements end with an empty line for the single-user server. This comes between the extension's own SQL and that of
+# the schema `sys`: what the journals of existing clusters name by OID must keep it.
 SQL_OF_ROLES = f"""
 CREATE ROLE {ADMIN} LOGIN CREATEROLE;
 
