@@ -27,6 +27,7 @@
 #include "catalog_freshness.h"
 #include "catalog_state.h"
 #include "ddl_log.h"
+#include "dialect.h"
 #include "pg_patches.h"
 #include "session_flags.h"
 #include "transaction.h"
@@ -38,12 +39,17 @@ static ClientAuthentication_hook_type previous_authentication = NULL;
 static uint64 message_schema_version = 0;
 static bool has_message = false;
 
-/* Has the session just read a message, which it has not begun to carry out? */
+/* Is the session reading a message, which it has not begun to carry out? */
+static bool
+is_client_text(void)
+{
+	return MyProcPort != NULL && !ClientAuthInProgress && ActivePortal == NULL;
+}
+
+/* May it wait for newer catalogs? */
 static bool
 is_between_statements(void)
 {
-	if (MyProcPort == NULL || ClientAuthInProgress || ActivePortal != NULL)
-		return false;
 	if (InterruptHoldoffCount != 0 || CritSectionCount != 0)
 		return false;
 	return !transaction_has_read_timestamp() && !IsAbortedTransactionBlockState();
@@ -66,8 +72,12 @@ message_arrives(void)
 static int
 verify_utf8(const unsigned char *string, int size)
 {
-	if (is_between_statements() && catalog_is_shared())
-		message_arrives();
+	if (is_client_text() && catalog_is_shared())
+	{
+		if (is_between_statements())
+			message_arrives();
+		dialect_text_arrives((const char *) string, size);
+	}
 	return original_verifier(string, size);
 }
 
@@ -98,6 +108,7 @@ authenticated(Port *port, int status)
 void
 catalog_freshness_init(void)
 {
+	dialect_init();
 	pg_patch_utf8_verifier(verify_utf8, &original_verifier);
 	previous_authentication = ClientAuthentication_hook;
 	ClientAuthentication_hook = authenticated;

@@ -10,14 +10,20 @@
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "optimizer/planner.h"
+#include "parser/analyze.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/rel.h"
 
+#include "admin_role.h"
+#include "async_job.h"
 #include "catalog_changes.h"
 #include "catalog_state.h"
 #include "ddl_log.h"
 #include "ddl_statements.h"
+#include "dialect.h"
 #include "dislodge.h"
+#include "iam_mapping.h"
 #include "layout.h"
 #include "key_codec.h"
 #include "object_ids.h"
@@ -37,6 +43,7 @@ static int	validating_depth = 0;
 
 static ExecutorStart_hook_type previous_executor_start = NULL;
 static planner_hook_type previous_planner = NULL;
+static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
 
 /* The relation that the statement creates, if it creates one by this name. */
 static const RangeVar *
@@ -112,6 +119,20 @@ run_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	next(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 }
 
+/* The statement itself, or what it really is. */
+static void
+run_statement(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+			  ProcessUtilityContext context, ParamListInfo params,
+			  QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc, bool is_iam)
+{
+	if (is_iam)
+		iam_mapping_execute(dialect_read_iam(queryString, pstmt->stmt_location, pstmt->stmt_len), qc);
+	else if (async_job_is_call(pstmt->utilityStmt))
+		async_job_execute(pstmt, queryString, context, dest, qc);
+	else
+		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+}
+
 /* COMMIT and ROLLBACK must work in any state of the transaction. */
 static bool
 is_end_of_transaction(Node *statement)
@@ -131,7 +152,7 @@ typedef struct StatementScope
 } StatementScope;
 
 static void
-enter_scope(StatementScope *scope, Node *statement)
+enter_scope(StatementScope *scope, Node *statement, bool is_iam)
 {
 	const RangeVar *created = created_relation(statement);
 	bool		is_temporary = created != NULL && is_temporary_creation(created);
@@ -139,7 +160,7 @@ enter_scope(StatementScope *scope, Node *statement)
 	memset(scope, 0, sizeof(*scope));
 	if (!IsA(statement, TransactionStmt))
 		catalog_changes_may_begin();
-	if (is_ddl(statement) && !is_temporary)
+	if ((is_iam || is_ddl(statement)) && !is_temporary)
 	{
 		/*
 		 * The catalogs that it changes are those of the transaction's time,
@@ -192,6 +213,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 {
 	Node	   *statement = pstmt->utilityStmt;
 	StatementScope scope;
+	bool		is_iam;
 
 	if (!catalog_is_shared())
 	{
@@ -202,6 +224,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	if (IsA(statement, TransactionStmt) && ((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT)
 		dislodge_check_commit();
 	reject_utility(statement);
+	admin_role_reject(statement);
 	if (!is_end_of_transaction(statement))
 	{
 		ddl_check_pinned();
@@ -209,10 +232,12 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	}
 	if (session_state_takes(statement, qc))
 		return;
-	enter_scope(&scope, statement);
+	is_iam = IsA(statement, DoStmt) &&
+		dialect_kind(statement, queryString, pstmt->stmt_location) != DIALECT_NONE;
+	enter_scope(&scope, statement, is_iam);
 	PG_TRY();
 	{
-		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		run_statement(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc, is_iam);
 	}
 	PG_CATCH();
 	{
@@ -255,6 +280,30 @@ plan(Query *parse, const char *query_string, int cursorOptions, ParamListInfo bo
 	return standard_planner(parse, query_string, cursorOptions, boundParams);
 }
 
+/* What is not in the grammar is told by the client's own text; functions cannot say it. */
+static void
+post_parse_analyze(ParseState *state, Query *query, JumbleState *jumble)
+{
+	if (query->commandType == CMD_UTILITY && state->p_sourcetext == debug_query_string &&
+		catalog_is_shared())
+	{
+		switch (dialect_kind(query->utilityStmt, state->p_sourcetext, query->stmt_location))
+		{
+			case DIALECT_IAM_GRANT:
+			case DIALECT_IAM_REVOKE:
+				(void) dialect_read_iam(state->p_sourcetext, query->stmt_location, query->stmt_len);
+				break;
+			case DIALECT_ASYNC_JOB:
+				query->utilityStmt = async_job_call(query->utilityStmt);
+				break;
+			case DIALECT_NONE:
+				break;
+		}
+	}
+	if (previous_post_parse_analyze)
+		previous_post_parse_analyze(state, query, jumble);
+}
+
 void
 ddl_statements_init(void)
 {
@@ -264,4 +313,7 @@ ddl_statements_init(void)
 	ExecutorStart_hook = executor_start;
 	previous_planner = planner_hook;
 	planner_hook = plan;
+	previous_post_parse_analyze = post_parse_analyze_hook;
+	post_parse_analyze_hook = post_parse_analyze;
+	async_job_init();
 }

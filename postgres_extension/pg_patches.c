@@ -2,8 +2,8 @@
  * pg_patches.c
  *	  See pg_patches.h.
  *
- * The server looks built-in functions up in fmgr_builtins[] and encodings in
- * pg_wchar_table[], which are exported but constant.  Rewriting an entry before
+ * The server looks built-in functions up in fmgr_builtins[], encodings in
+ * pg_wchar_table[] and key words in ScanKeywords, which are exported but constant.  Rewriting an entry before
  * the first fork gives every backend the replacement, without a changed
  * catalog or binary.  All of it depends on the server's exact layout, so that
  * is checked first.
@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/keywords.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/fmgrtab.h"
@@ -85,4 +86,11 @@ pg_patch_utf8_verifier(Utf8Verifier replacement, Utf8Verifier *original)
 
 	*original = entry->mbverifystr;
 	overwrite(&entry->mbverifystr, &replacement, sizeof(replacement));
+}
+
+void
+pg_patch_keyword_hash(ScanKeywordHashFunc replacement, ScanKeywordHashFunc *original)
+{
+	*original = ScanKeywords.hash;
+	overwrite(&ScanKeywords.hash, &replacement, sizeof(replacement));
 }

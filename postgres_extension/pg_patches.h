@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "common/kwlookup.h"
 #include "fmgr.h"
 
 /* ERROR unless the server is the one that the extension was written for. */
@@ -25,5 +26,8 @@ extern void pg_patch_builtin(Oid function, PGFunction replacement, PGFunction *o
  */
 typedef int (*Utf8Verifier) (const unsigned char *string, int size);
 extern void pg_patch_utf8_verifier(Utf8Verifier replacement, Utf8Verifier *original);
+
+/* The hash function of SQL's key words, which is asked for each word of a statement. */
+extern void pg_patch_keyword_hash(ScanKeywordHashFunc replacement, ScanKeywordHashFunc *original);
 
 #endif							/* BOREALIS_PG_PATCHES_H */
