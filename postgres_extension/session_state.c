@@ -19,7 +19,6 @@
 #include "catalog/pg_namespace.h"
 #include "common/hashfn.h"
 #include "common/pg_prng.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -65,12 +64,61 @@ static bool has_privileged_settings = false;
 static bool has_temporary_objects = false;
 static bool will_have_temporary_objects = false;	/* if the transaction commits */
 static bool is_seeded = false;
+static List *held_cursors = NIL;	/* names; some may be closed already */
 
 static PGFunction original_set_config;
 static PGFunction original_setseed;
 
 PG_FUNCTION_INFO_V1(borealis_session_export);
 PG_FUNCTION_INFO_V1(borealis_session_import);
+
+/* ---- cursors that outlive their transactions ---- */
+
+static void
+remember_cursor(const DeclareCursorStmt *statement)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	held_cursors = lappend(held_cursors, pstrdup(statement->portalname));
+	MemoryContextSwitchTo(caller);
+}
+
+static bool
+is_held(const char *name)
+{
+	Portal		portal = GetPortalByName(name);
+
+	return PortalIsValid(portal) && (portal->cursorOptions & CURSOR_OPT_HOLD);
+}
+
+static void
+forget_closed_cursors(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, held_cursors)
+	{
+		char	   *name = lfirst(cell);
+
+		if (is_held(name))
+			continue;
+		pfree(name);
+		held_cursors = foreach_delete_current(held_cursors, cell);
+	}
+}
+
+static void
+close_held_cursors(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, held_cursors)
+	{
+		if (is_held(lfirst(cell)))
+			PortalDrop(GetPortalByName(lfirst(cell)), false);
+	}
+	forget_closed_cursors();
+}
 
 /* ---- the report ---- */
 
@@ -104,9 +152,8 @@ settle(void)
 		meaning_number++;
 	if (sequences_are_dirty)
 		values_number++;
-	/* Portals that outlive their transactions are all that is left of them. */
-	is_pinned = has_privileged_settings || has_temporary_objects || is_seeded ||
-		!ThereAreNoReadyPortals();
+	forget_closed_cursors();
+	is_pinned = has_privileged_settings || has_temporary_objects || is_seeded || held_cursors != NIL;
 	is_dirty = settings_are_dirty = statements_are_dirty = sequences_are_dirty = false;
 }
 
@@ -233,7 +280,10 @@ session_state_note_utility(const PlannedStmt *statement, const char *source)
 			break;
 		case T_DeclareCursorStmt:
 			if (((const DeclareCursorStmt *) utility)->options & CURSOR_OPT_HOLD)
+			{
+				remember_cursor((const DeclareCursorStmt *) utility);
 				is_dirty = true;
+			}
 			break;
 		case T_ClosePortalStmt:
 			is_dirty = true;
@@ -334,27 +384,6 @@ borealis_session_export(PG_FUNCTION_ARGS)
 		bytes.len = VARHDRSZ;
 	SET_VARSIZE(bytes.data, bytes.len);
 	PG_RETURN_BYTEA_P(bytes.data);
-}
-
-/* Cursors that were to outlive their transactions. */
-static void
-close_held_cursors(void)
-{
-	if (ThereAreNoReadyPortals())
-		return;
-	SPI_connect();
-	if (SPI_execute("SELECT name FROM pg_catalog.pg_cursors WHERE is_holdable", true, 0) == SPI_OK_SELECT)
-	{
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			Portal		portal = GetPortalByName(SPI_getvalue(SPI_tuptable->vals[i],
-															  SPI_tuptable->tupdesc, 1));
-
-			if (PortalIsValid(portal))
-				PortalDrop(portal, false);
-		}
-	}
-	SPI_finish();
 }
 
 /* random() must not go on where the last session's seed has led it. */
