@@ -23,7 +23,7 @@ from typing import IO
 
 import psycopg
 
-from borealis.host.layout import open_layout
+from borealis.host.layout import ClusterDirectory, open_layout
 from borealis.host.report import HostReport, read_report
 from borealis.host.server_tree import EXTENSION_VARIABLE
 
@@ -122,7 +122,10 @@ class Cluster:
         self.folder.chmod(0o755)
         self.data = self.folder / "data"
         self.instances = instances
-        self.port = free_ports(instances)
+        # The front door's, the API's, and those of the instances, which tests reach without TLS.
+        self.door_port = free_ports(instances + 2)
+        self.api_port = self.door_port + 1
+        self.port = self.door_port + 2
         self._options = options
         self._extension = extension
         self._process: subprocess.Popen[str] | None = None
@@ -137,8 +140,9 @@ class Cluster:
     def start(self) -> None:
         """Returns when every instance takes connections."""
         command = [
-            *(sys.executable, "-m", "borealis.cli", "up", "--data", str(self.data), "--port", str(self.port)),
-            *("--instances", str(self.instances), *self._options),
+            *(sys.executable, "-m", "borealis.cli", "up", "--data", str(self.data)),
+            *("--port", str(self.door_port), "--api-port", str(self.api_port), "--direct-port", str(self.port)),
+            *("--instances", str(self.instances), "--spares", "0", *self._options),
         ]
         if not self.data.exists() and self._extension is None:
             SEED_CACHE.give(self.data)
@@ -178,16 +182,22 @@ class Cluster:
         self._end(signal.SIGKILL)
 
     def kill(self, name: str) -> None:
-        """kill -9 of one process: transactions, storage or instance-N. Returns when it is running again."""
+        """kill -9 of one process of the first cluster (transactions, storage, instance-N, front-N) or of the host's
+        services. Returns when it is running again."""
         mark = self.mark()
         self.kill_only(name)
-        self.wait_told(rf"^\S+ {re.escape(name)} is back$", mark)
+        self.wait_told(rf"^\S+ (\S+/)?{re.escape(name)} is back$", mark)
 
     def kill_only(self, name: str) -> None:
         os.kill(self.process_id(name), signal.SIGKILL)
 
     def process_id(self, name: str) -> int:
-        found = next(process.process_id for process in self.report().processes if process.name == name)
+        report = self.report()
+        found = next(
+            process.process_id
+            for process in report.processes
+            if process.name == name and process.cluster in (None, report.first_cluster)
+        )
         assert found is not None, self.describe(f"{name} does not run")
         return found
 
@@ -195,6 +205,17 @@ class Cluster:
         report = read_report(open_layout(self.data))
         assert report is not None, self.describe("the host does not run")
         return report
+
+    @property
+    def directory(self) -> ClusterDirectory:
+        """Files of the first cluster."""
+        data = open_layout(self.data)
+        first = data.first_cluster()
+        assert first is not None
+        return data.cluster(first)
+
+    def log_files(self) -> list[Path]:
+        return sorted(path for pattern in ("log/*.log", "clusters/*/log/*.log") for path in self.data.glob(pattern))
 
     @property
     def returncode(self) -> int | None:
@@ -263,7 +284,7 @@ class Cluster:
 
     def connect_superuser(self, instance: int = 1, *, autocommit: bool = True) -> Connection:
         """Over the Unix socket, the superuser's only way in."""
-        folder = open_layout(self.data).instance(instance).socket
+        folder = self.directory.instance(instance).socket
         return psycopg.connect(
             host=str(folder), port=self.port + instance - 1, user="borealis", dbname="postgres", autocommit=autocommit
         )
@@ -276,7 +297,7 @@ class Cluster:
 
     def problems(self) -> list[str]:
         """What went wrong, by the logs, since the last call."""
-        for path in sorted((self.data / "log").glob("*.log")):
+        for path in self.log_files():
             self._logs.setdefault(path, Log(path))
         expected, self._expected = self._expected, []
         found = [problem for log in self._logs.values() for problem in log.problems()]
@@ -285,7 +306,7 @@ class Cluster:
     def describe(self, problem: str, lines_max: int = 20) -> str:
         """A problem with what is needed to understand it."""
         parts = [problem, "--- host", *self._told[-lines_max:]]
-        for path in sorted((self.data / "log").glob("*.log")):
+        for path in self.log_files():
             parts += [f"--- {path.name}", *path.read_text(errors="replace").splitlines()[-lines_max:]]
         return "\n".join(parts)
 

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Mapping
 
-from borealis.host.layout import open_layout
 from borealis.host.postgres_settings import render
 from tests.cluster import Cluster
 from tests.integration.waiting import wait_until
@@ -14,7 +13,7 @@ from tests.integration.waiting import wait_until
 
 def change_settings(cluster: Cluster, instance: int, settings: Mapping[str, str]) -> None:
     """Returns when new statements of every session see them; the host's next start of the instance forgets them."""
-    path = open_layout(cluster.data).instance(instance).pgdata / "postgresql.conf"
+    path = cluster.directory.instance(instance).pgdata / "postgresql.conf"
     with path.open("a") as file:
         file.write(render(dict(settings)))
     os.kill(cluster.process_id(f"instance-{instance}"), signal.SIGHUP)

@@ -9,7 +9,6 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from borealis.host.layout import open_layout
 from borealis.host.server_tree import find_postgres
 from tests.cluster import Cluster, Connection, StartCluster
 from tests.conftest import Connect
@@ -505,7 +504,7 @@ def test_instance_whose_catalogs_have_diverged_is_made_anew(start_cluster: Start
 
 def change_catalogs_behind_its_back(cluster: Cluster, instance: int, statement: str) -> None:
     """In the server's single-user mode and without our library, so that no cluster hears of it."""
-    folder = open_layout(cluster.data).instance(instance)
+    folder = cluster.directory.instance(instance)
     owner = folder.pgdata.stat()
     account = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
     subprocess.run(

@@ -14,7 +14,6 @@ import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
-from borealis.host.layout import open_layout
 from tests.cluster import Cluster, Connection
 from tests.conftest import judge
 from tests.integration.commit_proxy import COMMIT, HELLO, OUTCOME, CommitProxy, Fault
@@ -56,7 +55,7 @@ def own_cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def wire(own_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[CommitProxy]:
-    with CommitProxy(open_layout(own_cluster.data).run) as proxy:
+    with CommitProxy(own_cluster.directory.run) as proxy:
         yield proxy
     judge(own_cluster, request)
 

@@ -13,7 +13,6 @@ import psycopg
 import pytest
 
 from borealis.host.account import NOBODY
-from borealis.host.layout import open_layout
 from borealis.storage.reader_slots import ReaderSlots
 from tests.cluster import Cluster, Connection, StartCluster
 from tests.conftest import judge
@@ -159,7 +158,7 @@ def test_service_killed_at_commit(start_cluster: StartCluster, fault: Fault) -> 
     cluster = start_cluster(instances=1)
     with cluster.connect() as connection:
         connection.execute("CREATE TABLE items (key bigint PRIMARY KEY)")
-    with CommitProxy(open_layout(cluster.data).run) as wire, cluster.connect(autocommit=False) as connection:
+    with CommitProxy(cluster.directory.run) as wire, cluster.connect(autocommit=False) as connection:
         insert(connection, 1)
         wire.plan(fault)
         committing = in_background(connection.commit)
@@ -254,7 +253,7 @@ def test_backend_killed_in_mid_transaction(start_cluster: StartCluster) -> None:
     cluster.expect_log("was terminated by signal 9")
     with cluster.connect() as connection:
         connection.execute("CREATE TABLE items (key bigint PRIMARY KEY, filler text)")
-    slots = ReaderSlots(open_layout(cluster.data).run)
+    slots = ReaderSlots(cluster.directory.run)
     with closing(cluster.connect(1, autocommit=False)) as victim, cluster.connect(2, autocommit=False) as bystander:
         insert(victim, 1)
         insert(bystander, 2)
@@ -295,7 +294,7 @@ def test_running_statement_is_cancelled_at_the_age_limit(one_instance: Cluster) 
 @pytest.mark.usefixtures("short_age")
 def test_idle_transaction_lets_go_at_the_age_limit(one_instance: Cluster) -> None:
     """It must not hold back the collection of old versions, and must not read what may be collected."""
-    slots = ReaderSlots(open_layout(one_instance.data).run)
+    slots = ReaderSlots(one_instance.directory.run)
     with one_instance.connect(autocommit=False) as connection:
         insert(connection, 1)
         backend = connection.info.backend_pid
@@ -308,7 +307,7 @@ def test_idle_transaction_lets_go_at_the_age_limit(one_instance: Cluster) -> Non
 
 @pytest.mark.usefixtures("short_age")
 def test_old_transaction_cannot_commit(one_instance: Cluster) -> None:
-    slots = ReaderSlots(open_layout(one_instance.data).run)
+    slots = ReaderSlots(one_instance.directory.run)
     with one_instance.connect(autocommit=False) as connection:
         insert(connection, 1)
         backend = connection.info.backend_pid
@@ -348,7 +347,7 @@ def test_age_limit_survives_an_error_in_a_savepoint(one_instance: Cluster) -> No
 def small_journal() -> Iterator[Cluster]:
     """A cluster whose journal lies on a disk of its own that holds two segments."""
     cluster = Cluster(instances=1)
-    journal = cluster.data / "journal" / "zone-1"
+    journal = cluster.directory.root / "journal" / "zone-1"
     journal.mkdir(parents=True)
     if not mount(journal, JOURNAL_ROOM_MIB):
         cluster.close()
@@ -379,7 +378,7 @@ def test_journal_disk_is_full(small_journal: Cluster, request: pytest.FixtureReq
         connection.execute("ALTER TABLE items ALTER filler SET STORAGE EXTERNAL")
         refused = fill(connection)
         assert keys(cluster) == list(range(refused))
-        assert mount(cluster.data / "journal" / "zone-1", 2 * JOURNAL_ROOM_MIB, "remount")
+        assert mount(cluster.directory.root / "journal" / "zone-1", 2 * JOURNAL_ROOM_MIB, "remount")
         wait_until(lambda: has_inserted_megabyte(connection, refused), "there is room again")
     assert keys(cluster) == list(range(refused + 1))
     cluster.kill("transactions")

@@ -18,7 +18,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from borealis.host.layout import open_layout
 from borealis.host.server_tree import EXTENSION_VARIABLE
 from tests.cluster import EVENT_S, Cluster, StartCluster
 
@@ -174,7 +173,7 @@ def test_local_state_of_another_boot_is_thrown_away(start_cluster: StartCluster)
         connection.execute("CREATE TABLE kept (id int PRIMARY KEY)")
         connection.execute("INSERT INTO kept VALUES (1)")
     cluster.stop()
-    folder = open_layout(cluster.data).instance(1)
+    folder = cluster.directory.instance(1)
     folder.boot.write_text("another boot")
     # What a lost page cache may leave.
     (folder.pgdata / "global" / "pg_control").write_bytes(b"")

@@ -44,22 +44,54 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     up = commands.add_parser("up", help="start Borealis and run until Ctrl-C")
     _add_data(up)
-    up.add_argument("--port", type=_port, default=5432, metavar="N", help="port of the first instance (default: 5432)")
     up.add_argument(
-        "--listen",
-        default="127.0.0.1",
-        metavar="ADDRESS",
-        help="listen on this address too; clients that are not on loopback need a password (default: loopback only)",
+        "--port", type=_port, default=5432, metavar="N", help="the one port of all clusters (default: 5432)"
     )
+    up.add_argument("--api-port", type=_port, default=8006, metavar="N", help="port of the API (default: 8006)")
+    up.add_argument(
+        "--listen", default="127.0.0.1", metavar="ADDRESS", help="where both ports are open (default: loopback only)"
+    )
+    up.add_argument(
+        "--direct-port",
+        type=_port,
+        metavar="N",
+        help="open the first cluster's instances on loopback, on ports from N on, without TLS and without passwords",
+    )
+    up.add_argument("--region", default="us-east-1", help="region in the names of endpoints (default: us-east-1)")
+    up.add_argument("--domain", default="localhost", help="domain below which endpoints are (default: localhost)")
+    up.add_argument(
+        "--account", default="000000000000", metavar="DIGITS", help="the account that owns all (default: 000000000000)"
+    )
+    up.add_argument(
+        "--certificate",
+        type=Path,
+        metavar="FILE",
+        help="your own certificate (PEM, with its chain) instead of one of the local authority; needs --key",
+    )
+    up.add_argument("--key", type=Path, metavar="FILE", help="the private key of --certificate (PEM)")
     up.add_argument(
         "--instances",
         type=_instances,
         default=1,
         metavar="N",
-        help="query processors, on consecutive ports (default: 1)",
+        help="query processors of each cluster (default: 1)",
     )
     up.add_argument(
-        "--max-connections", type=_positive, default=100, metavar="N", help="sessions of each instance (default: 100)"
+        "--spares",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="blank clusters started ahead, to be ready when one is created (default: 1)",
+    )
+    up.add_argument(
+        "--sleep-after",
+        type=_count,
+        default=3600,
+        metavar="SECONDS",
+        help="stop a cluster that had no session for so long, until the next comes (default: 3600; 0: never)",
+    )
+    up.add_argument(
+        "--max-connections", type=_positive, default=100, metavar="N", help="backends of each instance (default: 100)"
     )
     up.add_argument(
         "--transaction-age-limit",
@@ -90,10 +122,11 @@ def _add_psql(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     psql = commands.add_parser(
         "psql",
         help="open psql on an instance",
-        usage="borealis psql [--data DIR] [--instance N] [OPTION OF PSQL ...]",
+        usage="borealis psql [--data DIR] [--cluster ID] [--instance N] [OPTION OF PSQL ...]",
         allow_abbrev=False,
     )
     _add_data(psql)
+    psql.add_argument("--cluster", metavar="ID", help="the cluster (default: the first)")
     psql.add_argument("--instance", type=int, default=1, metavar="N", help="number of the instance (default: 1)")
     psql.set_defaults(run=_run_psql)
 
@@ -115,6 +148,13 @@ def _positive(text: str) -> int:
     count = int(text)
     if count < 1:
         raise argparse.ArgumentTypeError("at least 1")
+    return count
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise argparse.ArgumentTypeError("0 or more")
     return count
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from borealis.clusters.names import ClusterIdentifier
 from borealis.foundation.errors import Unavailable
 from borealis.host.layout import open_layout
 from borealis.host.postgres_settings import ADMIN, DATABASE
@@ -14,13 +15,29 @@ TERMINFO_DIRS = ("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo", "/usr/
 
 
 def psql(options: argparse.Namespace) -> int:
-    report = read_report(open_layout(options.data))
+    directory = open_layout(options.data)
+    report = read_report(directory)
     if report is None:
         raise Unavailable(f"nothing runs on {options.data}; start it with borealis up --data {options.data}")
-    port = report.instance_port(options.instance)
-    if port is None:
+    cluster = options.cluster or report.first_cluster
+    name = f"instance-{options.instance}"
+    instance = next((process for process in report.of(cluster) if process.name == name), None)
+    if cluster is None or instance is None:
         raise Unavailable(f"there is no instance {options.instance}; borealis status tells what runs")
+    # Through the instance's own socket, which takes the account of the host or root: no token, no certificate.
+    folder = directory.cluster(ClusterIdentifier(cluster)).instance(options.instance).socket
     program = find_postgres() / "bin" / "psql"
     environment = {"TERMINFO_DIRS": ":".join(TERMINFO_DIRS), **os.environ}
-    command = [str(program), "-h", "127.0.0.1", "-p", str(port), "-U", ADMIN, "-d", DATABASE, *options.arguments]
+    command = [
+        str(program),
+        "-h",
+        str(folder),
+        "-p",
+        str(instance.port),
+        "-U",
+        ADMIN,
+        "-d",
+        DATABASE,
+        *options.arguments,
+    ]
     os.execve(program, command, environment)

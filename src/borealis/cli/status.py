@@ -10,10 +10,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from borealis.clusters.names import ClusterIdentifier
 from borealis.foundation.errors import Unavailable
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
 from borealis.foundation.pages import STORAGE_MAGIC, TRANSACTIONS_MAGIC, SharedPage, StorageWord, TransactionsWord
-from borealis.host.layout import DataDirectory, open_layout
+from borealis.host.layout import ClusterDirectory, DataDirectory, open_layout
 from borealis.host.postgres_settings import DATABASE, SUPERUSER
 from borealis.host.report import HostReport, ProcessReport, read_report
 from borealis.host.server_tree import find_postgres
@@ -46,6 +47,7 @@ def collect(directory: DataDirectory, report: HostReport | None) -> Status:
         "processes": [
             {
                 "name": process.name,
+                "cluster": process.cluster,
                 "pid": process.process_id,
                 "port": process.port,
                 "ready": process.is_ready,
@@ -56,6 +58,20 @@ def collect(directory: DataDirectory, report: HostReport | None) -> Status:
             }
             for process in (report.processes if report else ())
         ],
+        "clusters": [describe_cluster(directory.cluster(identifier)) for identifier in awake_clusters(report)],
+    }
+
+
+def awake_clusters(report: HostReport | None) -> list[ClusterIdentifier]:
+    """In the order in which they were started."""
+    clusters = dict.fromkeys(process.cluster for process in (report.processes if report else ()))
+    return [ClusterIdentifier(cluster) for cluster in clusters if cluster is not None]
+
+
+def describe_cluster(directory: ClusterDirectory) -> Status:
+    return {
+        "cluster": directory.identifier,
+        "spare": directory.spare_mark.exists(),
         "transactions": read_transactions(directory.run / "transactions.page"),
         "storage": read_storage(directory.run / "storage.page"),
     }
@@ -93,9 +109,10 @@ def ask_catalog_version(directory: DataDirectory, process: ProcessReport) -> int
     """The version that an instance's local catalogs hold; None for a service, or when there is no answer in time.
 
     Asked as the superuser through the Unix socket, which takes the account of the host or root."""
-    if process.port is None or not process.is_ready:
+    if process.port is None or process.cluster is None or not process.is_ready:
         return None
-    folder = directory.instance(int(process.name.rpartition("-")[2])).socket
+    cluster = directory.cluster(ClusterIdentifier(process.cluster))
+    folder = cluster.instance(int(process.name.rpartition("-")[2])).socket
     target = ("-h", folder, "-p", str(process.port), "-U", SUPERUSER, "-d", DATABASE)
     query = "SELECT catalog_version FROM borealis.catalog_state"
     try:
@@ -141,10 +158,20 @@ def render(found: Status) -> Iterator[str]:
         return
     yield f"host          process {found['host']}"
     for process in found["processes"]:
-        yield render_process(process)
+        if process["cluster"] is None:
+            yield render_process(process)
     if found["memory_bytes"]:
         yield f"memory        {found['memory_bytes'] / 1_000_000:.1f} MB in all"
-    transactions, storage = found["transactions"], found["storage"]
+    for cluster in found["clusters"]:
+        yield ""
+        yield f"cluster       {cluster['cluster']}{' (blank, started ahead)' if cluster['spare'] else ''}"
+        for process in found["processes"]:
+            if process["cluster"] == cluster["cluster"]:
+                yield render_process(process)
+        yield from render_progress(cluster["transactions"], cluster["storage"])
+
+
+def render_progress(transactions: Status | None, storage: Status | None) -> Iterator[str]:
     if transactions:
         yield f"committed     {render_time(transactions['acknowledged_timestamp'])}"
         yield f"catalog       version {transactions['catalog_version']} (schema {transactions['schema_version']})"

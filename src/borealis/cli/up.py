@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from borealis.host import HostSettings, run_host
+from borealis.host.report import HostReport
 
 
 class Terminal:
@@ -18,19 +19,14 @@ class Terminal:
         self._settings = settings
         self._command = command
         self._started = time.monotonic()
-        self._waiting = set(range(1, settings.instances + 1))
 
-    def ready(self, name: str) -> None:
-        role, _, number = name.rpartition("-")
-        if role != "instance":
-            return
-        port = self._settings.port + int(number) - 1
-        say(sys.stdout, f"postgresql://admin@127.0.0.1:{port}/postgres")
-        self._waiting.discard(int(number))
-        if not self._waiting:
-            data = shlex.quote(str(self._settings.data))
-            took_s = time.monotonic() - self._started
-            say(sys.stdout, f"ready in {took_s:.1f} s; to connect: {self._command} psql --data {data}")
+    def ready(self, report: HostReport) -> None:
+        for instance in report.of(report.first_cluster) if self._settings.direct_port is not None else ():
+            if instance.name.startswith("instance-"):
+                say(sys.stdout, f"postgresql://admin@127.0.0.1:{instance.port}/postgres")
+        data = shlex.quote(str(self._settings.data))
+        took_s = time.monotonic() - self._started
+        say(sys.stdout, f"ready in {took_s:.1f} s; to connect: {self._command} psql --data {data}")
 
     def event(self, text: str) -> None:
         say(sys.stderr, f"{time.strftime('%H:%M:%S')} {text}")
@@ -46,8 +42,17 @@ def up(options: argparse.Namespace) -> int:
     settings = HostSettings(
         data=options.data,
         port=options.port,
+        api_port=options.api_port,
         listen=options.listen,
+        direct_port=options.direct_port,
+        account=options.account,
+        region=options.region,
+        domain=options.domain,
+        certificate=options.certificate,
+        key=options.key,
         instances=options.instances,
+        spares=options.spares,
+        sleep_after_s=options.sleep_after or None,
         connections_max=options.max_connections,
         transaction_age_limit_s=options.transaction_age_limit,
         postgres=tuple(options.set),

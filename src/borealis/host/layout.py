@@ -1,32 +1,26 @@
-"""Where things are in a data directory, and the lock that makes one host its only user (docs/formats.md).
+"""Where things are in a data directory (docs/formats.md)."""
 
-The lock is an open file that every process of the host inherits: it is free again only when the last of them has ended,
-so that a new start never meets a process left behind by a host that was killed.
-"""
-
-import errno
-import fcntl
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from borealis.clusters.names import ClusterIdentifier, InvalidName, is_identifier, make_identifier, parse_identifier
 from borealis.host.errors import HostError
 
-VERSION_TEXT = "borealis data 1\n"
+VERSION_TEXT = "borealis data 2\n"
+FORMER_VERSION_TEXT = "borealis data 1\n"
 
 # sockaddr_un holds 108 bytes on Linux, 104 on macOS, terminator included.
 SOCKET_PATH_BYTES_MAX = 100
-LONGEST_SOCKET = "instance-100/.s.PGSQL.65535"
+LONGEST_SOCKET = f"{'x' * 26}/instance-100/.s.PGSQL.65535"
 
 # What a folder without VERSION may hold: what an interrupted creation leaves, and a seed that was put there.
-OWN_NAMES = {"lock", "journal", "storage", "instances", "log", "run", "seed"}
-
-LOCK_WAIT_S = 15.0
-LOCK_POLL_S = 0.02
+OWN_NAMES = {"lock", "first", "first.new", "clusters", "control", "certificates", "log", "run", "seed"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +31,9 @@ class InstanceFolder:
     root: Path
     socket: Path
     log: Path
+    # Takes the sessions that the relay hands over to this instance.
+    front_socket: Path
+    front_log: Path
 
     @property
     def pgdata(self) -> Path:
@@ -46,6 +43,44 @@ class InstanceFolder:
     def boot(self) -> Path:
         """Names the boot of the operating system in which pgdata was last written."""
         return self.root / "boot"
+
+
+@dataclass(frozen=True)
+class ClusterDirectory:
+    """What one cluster has: nothing of another's is below these two folders."""
+
+    identifier: ClusterIdentifier
+    root: Path
+    run: Path
+
+    @property
+    def storage_map(self) -> Path:
+        return self.root / "storage" / "map"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log"
+
+    @property
+    def spare_mark(self) -> Path:
+        """There as long as the cluster is nobody's: blank, started ahead of demand."""
+        return self.root / "spare"
+
+    def instance(self, number: int) -> InstanceFolder:
+        return InstanceFolder(
+            number,
+            self.root / "instances" / str(number),
+            self.run / f"instance-{number}",
+            self.log / f"instance-{number}.log",
+            self.run / f"front-{number}.sock",
+            self.log / f"front-{number}.log",
+        )
+
+    def create(self) -> None:
+        """Makes what is missing."""
+        for name in ("journal/zone-1", "storage/map", "storage/snapshots", "instances", "log"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        self.run.mkdir(mode=0o700, exist_ok=True)
 
 
 @dataclass(frozen=True)
@@ -60,30 +95,51 @@ class DataDirectory:
         return self.root / "seed"
 
     @property
-    def storage_map(self) -> Path:
-        return self.root / "storage" / "map"
-
-    @property
     def server(self) -> Path:
         return self.root / "server"
+
+    @property
+    def control(self) -> Path:
+        """Metadata of clusters, and who may do what."""
+        return self.root / "control"
+
+    @property
+    def certificates(self) -> Path:
+        return self.root / "certificates"
 
     @property
     def log(self) -> Path:
         return self.root / "log"
 
     @property
+    def trash(self) -> Path:
+        """Files of deleted clusters, until they are gone."""
+        return self.root / "clusters" / ".deleted"
+
+    @property
+    def host_socket(self) -> Path:
+        return self.run / "host.sock"
+
+    @property
     def processes(self) -> Path:
-        """What runs, for `borealis status` and `borealis psql`."""
+        """What runs, for the commands that look."""
         return self.run / "processes.json"
 
-    def instance(self, number: int) -> InstanceFolder:
-        name = f"instance-{number}"
-        return InstanceFolder(
-            number,
-            self.root / "instances" / str(number),
-            self.run / name,
-            self.log / f"{name}.log",
-        )
+    def cluster(self, identifier: ClusterIdentifier) -> ClusterDirectory:
+        return ClusterDirectory(identifier, self.root / "clusters" / identifier, self.run / identifier)
+
+    def first_cluster(self) -> ClusterIdentifier | None:
+        """The cluster that was made with the directory, and that commands mean when they are not told which."""
+        try:
+            return parse_identifier((self.root / "first").read_text().strip())
+        except (FileNotFoundError, InvalidName):
+            return None
+
+    def clusters(self) -> Iterator[ClusterDirectory]:
+        """Every cluster that has files here, spares included."""
+        for entry in sorted(os.listdir(self.root / "clusters")):
+            if is_identifier(entry):
+                yield self.cluster(ClusterIdentifier(entry))
 
 
 def create_layout(root: Path) -> DataDirectory:
@@ -97,17 +153,57 @@ def create_layout(root: Path) -> DataDirectory:
                 f"{root} holds files but is not a Borealis data directory; choose another with --data"
             ) from None
     else:
-        if text != VERSION_TEXT:
+        if text not in (VERSION_TEXT, FORMER_VERSION_TEXT):
             raise HostError(
                 f"{root} is of another version ({text.strip()!r}); this program reads {VERSION_TEXT.strip()!r}"
             )
-    for name in ("journal/zone-1", "storage/map", "storage/snapshots", "instances", "log"):
+        if text == FORMER_VERSION_TEXT:
+            _adopt_former_layout(root)
+    for name in ("clusters/.deleted", "log"):
         (root / name).mkdir(parents=True, exist_ok=True)
+    for name in ("control", "certificates"):
+        (root / name).mkdir(mode=0o700, exist_ok=True)
     run = _create_run_directory(root)
+    directory = DataDirectory(root, run)
     if not version.exists():
+        first = directory.first_cluster() or name_first_cluster(directory)
+        directory.cluster(first).root.mkdir(exist_ok=True)
         # Last: a folder with a VERSION is complete.
-        version.write_text(VERSION_TEXT)
-    return DataDirectory(root, run)
+        _replace_text(version, VERSION_TEXT)
+    return directory
+
+
+def _adopt_former_layout(root: Path) -> None:
+    """Version 1 held one cluster, in the root. Its folders are moved below a cluster's; it becomes the first one.
+
+    May be interrupted anywhere and go on later: the cluster is named before anything moves."""
+    directory = DataDirectory(root, root / "run")
+    first = directory.first_cluster() or name_first_cluster(directory)
+    target = directory.cluster(first).root
+    target.mkdir(parents=True, exist_ok=True)
+    for name in ("journal", "storage", "instances", "log"):
+        if (root / name).exists() and not (target / name).exists():
+            (root / name).rename(target / name)
+    # Sockets and pages of the former layout; a path that was short enough then may need the link now.
+    if (root / "run").is_dir() and not (root / "run").is_symlink():
+        shutil.rmtree(root / "run")
+    # Last: from here on it is a directory of this version.
+    _replace_text(root / "VERSION", VERSION_TEXT)
+
+
+def name_first_cluster(directory: DataDirectory) -> ClusterIdentifier:
+    first = make_identifier()
+    _replace_text(directory.root / "first", f"{first}\n")
+    return first
+
+
+def _replace_text(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.new")
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
 
 
 def open_layout(root: Path) -> DataDirectory:
@@ -146,52 +242,3 @@ def _link_run_directory(run: Path) -> None:
     if not run.is_symlink() or os.readlink(run) != str(target):
         run.unlink(missing_ok=True)
         run.symlink_to(target)
-
-
-def take_lock(root: Path) -> int:
-    """The descriptor of the lock, to be inherited by every child. Raises HostError while another host runs."""
-    descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while not _try_lock(descriptor):
-        holder = os.pread(descriptor, 20, 0).decode().strip()
-        if holder.isdecimal() and _is_alive(int(holder)):
-            raise HostError(f"Borealis already runs on {root} (process {holder})")
-        if time.monotonic() > deadline:
-            raise HostError(
-                f"processes of an earlier start still use {root} (see {root}/run/processes.json); end them first"
-            )
-        time.sleep(LOCK_POLL_S)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
-
-
-def is_locked(root: Path) -> bool:
-    try:
-        descriptor = os.open(root / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _try_lock(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return False
-        raise
-    return True
-
-
-def _is_alive(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -82,8 +82,9 @@ DECIDED = {
 @dataclass(frozen=True)
 class InstanceSettings:
     number: int
+    # Names the Unix socket, and is open on loopback when `is_direct`.
     port: int
-    listen: str
+    is_direct: bool
     connections_max: int
     run: Path
     storage_map: Path
@@ -120,12 +121,11 @@ def check_chosen(chosen: tuple[tuple[str, str], ...]) -> None:
 
 
 def decided_by_host(instance: InstanceSettings) -> dict[str, object]:
-    addresses = dict.fromkeys(("127.0.0.1", instance.listen))
     return {
         **DISPOSABLE,
         **ROWS_ELSEWHERE,
         **library_settings(instance.extension),
-        "listen_addresses": ",".join(addresses),
+        "listen_addresses": "127.0.0.1" if instance.is_direct else "",
         "port": instance.port,
         "unix_socket_directories": instance.socket,
         "max_connections": instance.connections_max,
@@ -144,12 +144,10 @@ def render_instance_conf(instance: InstanceSettings) -> str:
 def render_hba() -> str:
     """Who may come from where.
 
-    The Unix socket lies in a folder that only our account can enter. On loopback everybody is believed, except who
-    claims to be the superuser. From other addresses a password is asked for."""
+    The Unix socket lies in a folder that only our account can enter: clients come through a front, which has checked
+    them. Where a port on loopback was asked for, everybody is believed there, except who claims to be the superuser."""
     return f"""\
 local all all trust
 host all {SUPERUSER} all reject
 host all all 127.0.0.1/32 trust
-host all all ::1/128 trust
-host all all all scram-sha-256
 """

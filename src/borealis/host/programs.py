@@ -11,7 +11,7 @@ from typing import Protocol
 from borealis.host.account import Account
 from borealis.host.errors import HostError
 from borealis.host.instance import prepare_instance
-from borealis.host.layout import DataDirectory, InstanceFolder
+from borealis.host.layout import InstanceFolder
 from borealis.host.postgres_settings import InstanceSettings
 from borealis.host.server_tree import ServerTree
 
@@ -23,6 +23,7 @@ POSTMASTER_STATUS_LINE = 8
 
 
 class Program(Protocol):
+    # Unlike that of any other on this host: `<cluster>/<role>` for what a cluster has.
     name: str
     log: Path
     command: tuple[str, ...]
@@ -50,15 +51,12 @@ class Service:
     says_ready = True
     port: int | None = None
 
-    def __init__(
-        self, name: str, module: str, directory: DataDirectory, account: Account | None, *settings: str
-    ) -> None:
+    def __init__(self, name: str, module: str, log: Path, account: Account | None, *settings: str) -> None:
         self.name = name
-        self.log = directory.log / f"{name}.log"
+        self.log = log
         identity = (f"--uid={account.uid}", f"--gid={account.gid}") if account else ()
-        options = (f"--data={directory.root}", f"--run={directory.run}", *identity, *settings)
         # -P: the folder that it is started in is no place to import from.
-        self.command: tuple[str, ...] = (sys.executable, "-P", "-m", module, *options)
+        self.command: tuple[str, ...] = (sys.executable, "-P", "-m", module, *settings, *identity)
 
     def prepare(self) -> None:
         pass
@@ -76,6 +74,7 @@ class Instance:
 
     def __init__(
         self,
+        name: str,
         folder: InstanceFolder,
         settings: InstanceSettings,
         seed: Path,
@@ -84,7 +83,7 @@ class Instance:
         tree: ServerTree,
         account: Account | None,
     ) -> None:
-        self.name = f"instance-{folder.number}"
+        self.name = name
         self.log = folder.log
         self.account = account
         self.command: tuple[str, ...] = (str(tree.program("postgres")), "-D", str(folder.pgdata))

@@ -8,14 +8,17 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from borealis.host.layout import DataDirectory, is_locked
+from borealis.host.layout import DataDirectory
+from borealis.host.lock import is_locked
 
 
 @dataclass(frozen=True)
 class ProcessReport:
-    """`process_id` is None while the process is not running, `port` for processes without one."""
+    """`name` is the process's role; `cluster` is None for what serves all of them. `process_id` is None while the
+    process is not running, `port` for processes without one."""
 
     name: str
+    cluster: str | None
     process_id: int | None
     port: int | None
     is_ready: bool
@@ -25,11 +28,19 @@ class ProcessReport:
 
 @dataclass(frozen=True)
 class HostReport:
+    """`first_cluster` is the one that commands mean when they are not told which."""
+
     process_id: int
+    first_cluster: str | None
+    # What clients are told: where the front door and the API are.
+    port: int
+    api_port: int
+    region: str
+    domain: str
     processes: tuple[ProcessReport, ...]
 
-    def instance_port(self, number: int) -> int | None:
-        return next((p.port for p in self.processes if p.name == f"instance-{number}"), None)
+    def of(self, cluster: str | None) -> tuple[ProcessReport, ...]:
+        return tuple(process for process in self.processes if process.cluster == cluster)
 
 
 def write_report(path: Path, report: HostReport) -> None:
@@ -46,4 +57,5 @@ def read_report(directory: DataDirectory) -> HostReport | None:
         fields = json.loads(directory.processes.read_text())
     except FileNotFoundError:
         return None
-    return HostReport(fields["process_id"], tuple(ProcessReport(**process) for process in fields["processes"]))
+    processes = tuple(ProcessReport(**process) for process in fields.pop("processes"))
+    return HostReport(**fields, processes=processes)

@@ -1,230 +1,298 @@
-"""The host's shell: carries out what supervision decides, and tells it what happens.
+"""The host: gives clusters their processes when they are needed, and takes orders on its control socket.
 
-One thread, one selector: signals and the children's standard output wake it; a server that starts is polled.
+The shell between what decides (the fleet: which cluster; supervision: which process) and what acts (the process tree,
+the files of clusters, the socket).
 """
 
 import os
-import selectors
-import signal
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from io import BufferedWriter
-from pathlib import Path
-from subprocess import PIPE, Popen
 from typing import Protocol
 
-from borealis.host.account import Account, as_root
+from borealis.clusters.names import ClusterIdentifier, make_identifier
+from borealis.host.cluster_programs import ClusterPlan, ClusterPrograms
+from borealis.host.control_socket import ControlSocket
 from borealis.host.errors import HostError
-from borealis.host.launch import Tether, start_program
+from borealis.host.fleet import (
+    ClaimSpare,
+    Done,
+    Fleet,
+    FleetEffect,
+    MakeSpare,
+    Refuse,
+    RemoveFiles,
+    StartCluster,
+    StopCluster,
+    Ticket,
+)
+from borealis.host.layout import DataDirectory
+from borealis.host.process_tree import ProcessTree
 from borealis.host.programs import Program
 from borealis.host.report import HostReport, ProcessReport, write_report
-from borealis.host.supervision import Announce, Effect, Finish, Log, Start, Stop, Supervision
+from borealis.host.settings import HostSettings
+from borealis.placement import FrontAddress
+from borealis.placement.messages import Fields, Request, encode_fronts
 
-READY_POLL_S = 0.005
-READ_BYTES = 65536
-# A log that has grown beyond this becomes `<name>.old` when its process is next started.
-LOG_BYTES_MAX = 16 * 1024 * 1024
-LAST_LINE_BYTES_MAX = 4096
+# The group of what serves all clusters.
+SERVICES = "services"
+# Peer of requests that the host makes itself.
+SELF = Ticket(0, 0)
 
 
 class Announcer(Protocol):
     """How the operator hears of what happens."""
 
-    def ready(self, name: str) -> None: ...
+    def ready(self, report: HostReport) -> None:
+        """Clients can come: everything that was to be started has been."""
 
     def event(self, text: str) -> None: ...
 
 
-@dataclass
-class Child:
-    program: Program
-    process: Popen[bytes]
-    tether: Tether
-    output: bytes = b""
-
-
 class Host:
-    """Runs the stages of programs until it is told to stop. Assumes that the account is assumed."""
+    """Runs until it is told to stop. Assumes that the account is assumed and the data directory locked."""
 
     def __init__(
         self,
-        stages: Sequence[Sequence[Program]],
-        account: Account | None,
-        lock: int,
-        report: Path,
+        settings: HostSettings,
+        data: DataDirectory,
+        tree: ProcessTree,
+        plan: ClusterPlan,
+        services: Sequence[Sequence[Program]],
+        first: ClusterIdentifier | None,
         announcer: Announcer,
     ) -> None:
-        self._programs = {program.name: program for stage in stages for program in stage}
-        self._supervision = Supervision([[program.name for program in stage] for stage in stages])
-        self._account = account
-        self._lock = lock
-        self._report = report
+        self._settings = settings
+        self._data = data
+        self._tree = tree
+        self._plan = plan
+        self._services = services
+        self._first = first
         self._announcer = announcer
-        self._children: dict[str, Child] = {}
-        self._starts = dict.fromkeys(self._programs, 0)
-        self._selector = selectors.DefaultSelector()
-        self._finish: Finish | None = None
+        self._fleet = Fleet(spares=settings.spares, sleep_after_s=settings.sleep_after_s)
+        self._socket = ControlSocket(data.host_socket, tree.selector, self._take_request)
+        self._running: dict[ClusterIdentifier, ClusterPrograms] = {}
+        self._sessions: dict[str, int] = {}
+        # What watchers were told last, and what must be ready before the operator is told.
+        self._told: dict[ClusterIdentifier, list[FrontAddress]] = {}
+        self._awaited: set[str] = set()
 
     def run(self) -> bool:
         """True when it ended because it was asked to."""
-        signal_reader, signal_writer = os.pipe()
-        os.set_blocking(signal_reader, False)
-        os.set_blocking(signal_writer, False)
-        signal.set_wakeup_fd(signal_writer, warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: None)
-        self._selector.register(signal_reader, selectors.EVENT_READ, None)
-        self._carry_out(self._supervision.begin(time.monotonic()))
-        while self._finish is None:
-            for key, _ in self._selector.select(self._timeout()):
-                if key.data is None:
-                    self._read_signals(signal_reader)
-                else:
-                    self._read_output(key.data)
-            self._poll_starting()
-            self._carry_out(self._supervision.tick(time.monotonic()))
-        self._report.unlink(missing_ok=True)
-        return not self._finish.has_failed
+        try:
+            return self._tree.run(self, self._begin)
+        finally:
+            self._socket.close()
+            self._data.processes.unlink(missing_ok=True)
 
-    def _timeout(self) -> float | None:
-        if any(self._is_polled(name) for name in self._children):
-            return READY_POLL_S
-        deadline = self._supervision.deadline
-        return None if deadline is None else max(0.0, deadline - time.monotonic())
+    def _begin(self) -> None:
+        self._empty_trash()
+        spares = []
+        for directory in self._data.clusters():
+            if directory.spare_mark.exists():
+                spares.append(directory.identifier)
+            else:
+                self._fleet.add(directory.identifier)
+        self._awaited = {SERVICES} if self._services else set()
+        if self._services:
+            self._tree.start_group(SERVICES, self._services, is_vital=True, is_outer=True)
+        if self._first is not None:
+            self._awaited.add(self._first)
+            if self._settings.direct_port is not None:
+                self._fleet.keep_awake(self._first)
+            self._carry_out(self._fleet.start(SELF, self._first, time.monotonic()))
+        # A spare of before may be of another server or half made; a new one costs as much.
+        for identifier in spares:
+            self._remove_files(identifier)
+        self._fleet.begin(time.monotonic())
 
-    def _is_polled(self, name: str) -> bool:
-        return not self._programs[name].says_ready and not self._supervision.is_ready(name)
+    # What the process tree tells
 
-    def _poll_starting(self) -> None:
-        for name in list(self._children):
-            if self._is_polled(name) and self._programs[name].is_ready():
-                self._carry_out(self._supervision.ready(name, time.monotonic()))
+    def group_ready(self, group: str) -> None:
+        if group != SERVICES:
+            cluster = ClusterIdentifier(group)
+            self._carry_out(self._fleet.ready(cluster, time.monotonic()))
+            self._tell_fronts(cluster)
+            if not self._running[cluster].fronts:
+                self._carry_out(self._fleet.served(cluster, is_served=True))
+        if group in self._awaited:
+            self._awaited.discard(group)
+            if not self._awaited:
+                self._announcer.ready(self._describe())
 
-    def _read_signals(self, reader: int) -> None:
-        received = set(os.read(reader, READ_BYTES))
-        if received & {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}:
-            self._carry_out(self._supervision.stop(time.monotonic()))
-        if signal.SIGCHLD in received:
-            self._reap()
-
-    def _reap(self) -> None:
-        for name, child in list(self._children.items()):
-            status = child.process.poll()
-            if status is None:
-                continue
-            self._drop(name)
-            how = f"signal {-status}" if status < 0 else f"status {status}"
-            if status > 0 and (line := read_last_line(child.program.log)):
-                how += f": {line} (log: {child.program.log})"
-            self._carry_out(self._supervision.exited(name, how, time.monotonic()))
-        if os.getpid() == 1:
-            self._reap_orphans()
-
-    def _reap_orphans(self) -> None:
-        """The first process of a container inherits the children of every process that dies in it."""
-        ours = {child.process.pid for child in self._children.values()}
-        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            if ended.si_pid in ours:
-                return
-            os.waitpid(ended.si_pid, 0)
-
-    def _drop(self, name: str) -> None:
-        child = self._children.pop(name)
-        child.tether.release()
-        if child.process.stdout is not None:
-            self._selector.unregister(child.process.stdout)
-            child.process.stdout.close()
-
-    def _read_output(self, name: str) -> None:
-        """A service says `ready`, on a line of its own, once."""
-        child = self._children.get(name)
-        if child is None or child.process.stdout is None:
+    def group_ended(self, group: str, problem: str | None) -> None:
+        if group == SERVICES:
             return
-        chunk = os.read(child.process.stdout.fileno(), READ_BYTES)
-        if not chunk:
-            self._selector.unregister(child.process.stdout)
-            child.process.stdout.close()
-            child.process.stdout = None
-            return
-        *lines, child.output = (child.output + chunk).split(b"\n")
-        if b"ready" in [line.strip() for line in lines]:
-            self._carry_out(self._supervision.ready(name, time.monotonic()))
+        cluster = ClusterIdentifier(group)
+        programs = self._running.pop(cluster)
+        self._plan.release(programs)
+        for front in programs.fronts:
+            self._sessions.pop(front, None)
+        self._tell_fronts(cluster)
+        self._carry_out(self._fleet.ended(cluster, problem, time.monotonic()))
 
-    def _carry_out(self, effects: Sequence[Effect]) -> None:
+    def changed(self) -> None:
+        for cluster in list(self._running):
+            self._tell_fronts(cluster)
+        # On a full disk the report is old; the services have their own ways to live with one.
+        with suppress(OSError):
+            write_report(self._data.processes, self._describe())
+
+    def said(self, program: str, line: str) -> None:
+        """Fronts tell how many sessions they hold."""
+        word, _, count = line.partition(" ")
+        cluster = ClusterIdentifier(program.partition("/")[0])
+        running = self._running.get(cluster)
+        if word == "sessions" and count.isdecimal() and running is not None and program in running.fronts:
+            self._sessions[program] = int(count)
+            self._fleet.sessions(cluster, self._count_sessions(cluster), time.monotonic())
+
+    def event(self, text: str) -> None:
+        self._announcer.event(text)
+
+    @property
+    def deadline(self) -> float | None:
+        return self._fleet.deadline
+
+    def tick(self, now: float) -> None:
+        self._carry_out(self._fleet.tick(now))
+
+    # What peers ask
+
+    def _take_request(self, peer: int, request: Request) -> None:
+        ticket, now = Ticket(peer, request.number), time.monotonic()
+        cluster = None if request.cluster is None else ClusterIdentifier(request.cluster)
+        match request.operation, cluster:
+            case "create", _:
+                self._carry_out(self._fleet.create(ticket, cluster, make_identifier(), now))
+            case "start", str():
+                self._carry_out(self._fleet.start(ticket, cluster, now))
+            case "stop", str():
+                self._carry_out(self._fleet.stop(ticket, cluster))
+            case "delete", str():
+                self._carry_out(self._fleet.delete(ticket, cluster))
+            case "list", _:
+                clusters = [self._describe_cluster(member.cluster) for member in self._fleet.members()]
+                self._socket.send(peer, {"id": request.number, "clusters": clusters})
+            case "watch", _:
+                self._socket.watch(peer)
+                for awake, fronts in self._told.items():
+                    self._socket.send(peer, encode_event(awake, fronts))
+                self._socket.send(peer, {"id": request.number})
+
+    # What the fleet decides
+
+    def _carry_out(self, effects: Sequence[FleetEffect]) -> None:
         for effect in effects:
             match effect:
-                case Start(name):
-                    self._start(name)
-                case Stop(name, severity):
-                    self._stop(name, severity)
-                case Announce(name):
-                    self._announcer.ready(name)
-                case Log(text):
-                    self._announcer.event(text)
-                case Finish():
-                    self._finish = effect
-        if effects and self._finish is None:
-            # On a full disk the report is old; the services have their own ways to live with one.
-            with suppress(OSError):
-                self._write_report()
+                case StartCluster(cluster, is_new, is_spare):
+                    self._start(cluster, is_new=is_new, is_spare=is_spare)
+                case StopCluster(cluster):
+                    self._tree.stop_group(cluster)
+                case ClaimSpare(cluster):
+                    self._data.cluster(cluster).spare_mark.unlink(missing_ok=True)
+                case RemoveFiles(cluster):
+                    self._remove_files(cluster)
+                case MakeSpare():
+                    self._carry_out(self._fleet.add_spare(make_identifier()))
+                case Done(ticket, cluster):
+                    fronts = encode_fronts(self._ready_fronts(cluster))
+                    self._socket.send(ticket.peer, {"id": ticket.number, "cluster": cluster, "fronts": fronts})
+                case Refuse(ticket, code, text):
+                    self._socket.send(ticket.peer, {"id": ticket.number, "error": code, "text": text})
 
-    def _start(self, name: str) -> None:
-        program = self._programs[name]
+    def _start(self, cluster: ClusterIdentifier, *, is_new: bool, is_spare: bool) -> None:
+        directory = self._data.cluster(cluster)
         try:
-            program.prepare()
-            self._children[name] = self._spawn(program)
-        except (OSError, HostError) as error:
-            self._carry_out(self._supervision.exited(name, str(error), time.monotonic()))
+            if is_new:
+                directory.root.mkdir()
+            if is_spare:
+                # Before anything else is there: what has the mark is blank.
+                directory.spare_mark.touch()
+            directory.create()
+        except OSError as error:
+            problem = f"cannot use {directory.root}: {error.strerror}"
+            if cluster in self._awaited:
+                raise HostError(problem) from error
+            self._carry_out(self._fleet.ended(cluster, problem, time.monotonic()))
             return
-        self._starts[name] += 1
+        direct_port = self._settings.direct_port if cluster == self._first else None
+        programs = self._plan.make(cluster, direct_port)
+        self._running[cluster] = programs
+        self._tree.start_group(cluster, programs.stages, is_vital=cluster in self._awaited)
 
-    def _spawn(self, program: Program) -> Child:
-        tether = Tether(program.death_signal)
-        with open_log(program.log) as log, as_root(self._account):
-            process = start_program(
-                program.command,
-                program.account,
-                stdout=PIPE if program.says_ready else log,
-                stderr=log,
-                keep=(self._lock,),
-                tether=tether,
-            )
-        if process.stdout is not None:
-            self._selector.register(process.stdout, selectors.EVENT_READ, program.name)
-        return Child(program, process, tether)
+    def _remove_files(self, cluster: ClusterIdentifier) -> None:
+        """Gone at once for everybody who looks; the bytes follow."""
+        directory = self._data.cluster(cluster)
+        shutil.rmtree(directory.run, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            directory.root.rename(self._data.trash / cluster)
+        self._empty_trash()
 
-    def _stop(self, name: str, severity: int) -> None:
-        child = self._children.get(name)
-        if child is not None:
-            child.process.send_signal(child.program.stop_signals[severity])
+    def _empty_trash(self) -> None:
+        if any(self._data.trash.iterdir()):
+            self._tree.run_chore(["/bin/sh", "-c", 'rm -rf -- "$1"/*', "sh", self._data.trash])
 
-    def _write_report(self) -> None:
-        processes = tuple(
-            ProcessReport(
-                name=name,
-                process_id=self._children[name].process.pid if name in self._children else None,
-                port=program.port,
-                is_ready=self._supervision.is_ready(name),
-                restarts=max(0, self._starts[name] - 1),
-                log=str(program.log),
-            )
-            for name, program in self._programs.items()
+    # What is told
+
+    def _ready_fronts(self, cluster: ClusterIdentifier) -> list[FrontAddress]:
+        programs = self._running.get(cluster)
+        if programs is None:
+            return []
+        return [address for name, address in programs.fronts.items() if self._tree.is_ready(name)]
+
+    def _tell_fronts(self, cluster: ClusterIdentifier) -> None:
+        fronts = self._ready_fronts(cluster)
+        if self._told.get(cluster, []) == fronts:
+            return
+        if fronts:
+            self._told[cluster] = fronts
+        else:
+            self._told.pop(cluster, None)
+        self._socket.tell_watchers(encode_event(cluster, fronts))
+        self._carry_out(self._fleet.served(cluster, is_served=bool(fronts)))
+
+    def _count_sessions(self, cluster: ClusterIdentifier) -> int:
+        programs = self._running.get(cluster)
+        return sum(self._sessions.get(front, 0) for front in programs.fronts) if programs else 0
+
+    def _describe_cluster(self, cluster: ClusterIdentifier) -> Fields:
+        member = self._fleet.member(cluster)
+        return {
+            "cluster": cluster,
+            "state": str(member.state),
+            "fronts": encode_fronts(self._ready_fronts(cluster)),
+            "sessions": self._count_sessions(cluster),
+            "problem": member.problem,
+        }
+
+    def _describe(self) -> HostReport:
+        programs: list[tuple[ClusterIdentifier | None, Program]] = []
+        programs += [(None, program) for stage in self._services for program in stage]
+        for cluster, running in self._running.items():
+            programs += [(cluster, program) for stage in running.stages for program in stage]
+        return HostReport(
+            process_id=os.getpid(),
+            first_cluster=self._first,
+            port=self._settings.port,
+            api_port=self._settings.api_port,
+            region=self._settings.region,
+            domain=self._settings.domain,
+            processes=tuple(self._describe_process(cluster, program) for cluster, program in programs),
         )
-        write_report(self._report, HostReport(os.getpid(), processes))
+
+    def _describe_process(self, cluster: ClusterIdentifier | None, program: Program) -> ProcessReport:
+        return ProcessReport(
+            name=program.name.rpartition("/")[2],
+            cluster=cluster,
+            process_id=self._tree.process_id(program.name),
+            port=program.port,
+            is_ready=self._tree.is_ready(program.name),
+            restarts=self._tree.restarts(program.name),
+            log=str(program.log),
+        )
 
 
-def open_log(path: Path) -> BufferedWriter:
-    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-        path.replace(path.with_suffix(".log.old"))
-    return path.open("ab")
-
-
-def read_last_line(log: Path) -> str:
-    """What a process that failed said last; empty when it said nothing."""
-    with suppress(OSError), log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - LAST_LINE_BYTES_MAX))
-        lines = file.read().decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return ""
+def encode_event(cluster: ClusterIdentifier, fronts: Sequence[FrontAddress]) -> Fields:
+    return {"event": "cluster", "cluster": cluster, "fronts": encode_fronts(fronts)}

@@ -7,16 +7,17 @@ import shutil
 import socket
 from pathlib import Path
 
-from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
 from borealis.host.account import Account, as_root, assume, choose_account, read_owner, read_sudo_user
+from borealis.host.cluster_programs import ClusterPlan
 from borealis.host.errors import HostError
 from borealis.host.instance import read_boot_id
-from borealis.host.layout import DataDirectory, create_layout, take_lock
-from borealis.host.postgres_settings import InstanceSettings, check_chosen
-from borealis.host.programs import Instance, Program, Service
+from borealis.host.layout import create_layout
+from borealis.host.lock import take_lock
+from borealis.host.postgres_settings import check_chosen
+from borealis.host.process_tree import ProcessTree
 from borealis.host.seed import ensure_seed
 from borealis.host.server import Announcer, Host
-from borealis.host.server_tree import ServerTree, find_server_tree, make_reachable
+from borealis.host.server_tree import find_server_tree, make_reachable
 from borealis.host.settings import SESSIONS_MAX, HostSettings
 
 # Where the data of a host that was started by root lies when its folder is below one that only root can enter.
@@ -27,7 +28,7 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
     """Runs until told to stop (SIGINT, SIGTERM). True when that was why it ended. Raises HostError."""
     if settings.instances * settings.connections_max > SESSIONS_MAX:
         raise HostError(
-            f"all instances together can have {SESSIONS_MAX} sessions; see --instances and --max-connections"
+            f"the instances of a cluster together can have {SESSIONS_MAX} backends; see --instances, --max-connections"
         )
     check_chosen(settings.postgres)
     tree = find_server_tree()
@@ -37,42 +38,24 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
     lock = take_lock(root)
     directory = create_layout(root)
     tree = make_reachable(tree, directory.server, account)
-    for number in range(settings.instances):
-        check_port(settings.listen, settings.port + number)
+    check_ports(settings)
     if not directory.seed.exists():
         announcer.event("first start: preparing the database template")
     fingerprint = ensure_seed(tree, directory.seed, account)
-    stages = plan_programs(settings, directory, tree, fingerprint, account)
-    return Host(stages, account, lock, directory.processes, announcer).run()
+    plan = ClusterPlan(settings, directory, tree, fingerprint, read_boot_id(), account)
+    first = directory.first_cluster()
+    if first is not None and not directory.cluster(first).root.exists():
+        first = None
+    return Host(settings, directory, ProcessTree(account, lock), plan, [], first, announcer).run()
 
 
-def plan_programs(
-    settings: HostSettings, directory: DataDirectory, tree: ServerTree, fingerprint: str, account: Account | None
-) -> list[list[Program]]:
-    boot_id = read_boot_id()
-    instances: list[Program] = []
-    for number in range(1, settings.instances + 1):
-        folder = directory.instance(number)
-        instance_settings = InstanceSettings(
-            number=number,
-            port=settings.port + number - 1,
-            listen=settings.listen,
-            connections_max=settings.connections_max,
-            run=directory.run,
-            storage_map=directory.storage_map,
-            socket=folder.socket,
-            extension=tree.extension,
-            transaction_age_limit_s=settings.transaction_age_limit_s,
-            chosen=settings.postgres,
-        )
-        instances.append(Instance(folder, instance_settings, directory.seed, fingerprint, boot_id, tree, account))
-    age_s = settings.transaction_age_limit_s
-    age = f"--transaction-age-max={age_s}"
-    transactions = Service("transactions", "borealis.adjudicator", directory, account, age)
-    # Storage keeps versions as long as a transaction can need them.
-    age = f"--set=transaction_age_max_ns={age_s * NANOSECONDS_PER_SECOND}"
-    storage = Service("storage", "borealis.storage", directory, account, age)
-    return [[transactions], [storage], instances]
+def check_ports(settings: HostSettings) -> None:
+    """Before anything is started: a port in use would only show in the log of a process that cannot start."""
+    check_port(settings.listen, settings.port, "--port")
+    check_port(settings.listen, settings.api_port, "--api-port")
+    if settings.direct_port is not None:
+        for number in range(settings.instances):
+            check_port("127.0.0.1", settings.direct_port + number, "--direct-port")
 
 
 def open_data_directory(root: Path, account: Account | None, announcer: Announcer) -> Path:
@@ -117,14 +100,11 @@ def _relocate(root: Path, account: Account) -> Path:
     return target
 
 
-def check_port(listen: str, port: int) -> None:
-    for address in dict.fromkeys(("127.0.0.1", listen)):
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((address, port))
-            except OSError as error:
-                raise HostError(
-                    f"cannot listen on {address} port {port}: {error.strerror}; see --port and --listen"
-                ) from error
+def check_port(listen: str, port: int, option: str) -> None:
+    family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listen, port))
+        except OSError as error:
+            raise HostError(f"cannot listen on {listen} port {port}: {error.strerror}; see {option}") from error

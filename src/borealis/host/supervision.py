@@ -1,11 +1,13 @@
 """Which process is started, restarted or stopped when. Pure: events and the time go in, effects come out, in order.
 
-Services come up in stages, each when the one before is ready, and go down in the opposite order. A service that was
-ready and ends is started again: at once the first time, then after pauses that double up to a bound, for ever. One that
-ends before it was ever ready has nothing to go back to: the host stops and says why.
+Services belong to groups (a cluster is one, what serves all clusters another) that come and go. Within a group they
+come up in stages, each when the one before is ready, and go down in the opposite order. A service that was ready and
+ends is started again: at once the first time, then after pauses that double up to a bound, for ever. One that ends
+before it was ever ready has nothing to go back to: its group stops and says why, and with a group that the host cannot
+do without, the host.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -45,13 +47,28 @@ class Log:
 
 
 @dataclass(frozen=True)
+class GroupReady:
+    """Every service of the group is ready, or was."""
+
+    group: str
+
+
+@dataclass(frozen=True)
+class GroupEnded:
+    """Every process of the group has ended. `problem` says why when that was not asked for."""
+
+    group: str
+    problem: str | None
+
+
+@dataclass(frozen=True)
 class Finish:
     """Every process has ended. `has_failed` when that was not asked for."""
 
     has_failed: bool
 
 
-Effect = Start | Stop | Announce | Log | Finish
+Effect = Start | Stop | Announce | Log | GroupReady | GroupEnded | Finish
 
 
 class State(Enum):
@@ -80,17 +97,27 @@ def pause_before_restart(failures: int) -> float:
     return min(PAUSE_FIRST_S * 2.0 ** min(failures - 2, 16), PAUSE_MAX_S)
 
 
-class Supervision:
-    """Every method returns the effects to carry out; `deadline` says when to call `tick` at the latest."""
+class Group:
+    """Services that come up and go down together. Every method returns the effects to carry out; `deadline` says when
+    to call `tick` at the latest."""
 
-    def __init__(self, stages: Sequence[Sequence[str]]) -> None:
+    def __init__(self, name: str, stages: Sequence[Sequence[str]]) -> None:
+        self.name = name
         self._services = {name: Service(name, number) for number, names in enumerate(stages) for name in names}
         self._last_stage = len(stages) - 1
         # The stage being brought up, or (while stopping) brought down.
         self._stage = 0
         self._is_stopping = False
-        self._has_failed = False
+        self._problem: str | None = None
         self._is_finished = False
+
+    @property
+    def services(self) -> Iterable[str]:
+        return self._services
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._is_stopping
 
     @property
     def deadline(self) -> float | None:
@@ -110,15 +137,16 @@ class Supervision:
         if service.state is not State.STARTING:
             return []
         service.state, service.deadline = State.READY, None
-        effects: list[Effect] = []
         if service.was_ready:
-            effects.append(Log(f"{name} is back"))
-        else:
-            service.was_ready = True
-            effects.append(Announce(name))
-        if not self._is_stopping and self._stage < self._last_stage and all(s.was_ready for s in self._current()):
-            self._stage += 1
-            effects.extend(self._start_stage(now))
+            return [Log(f"{name} is back")]
+        service.was_ready = True
+        effects: list[Effect] = [Announce(name)]
+        if not self._is_stopping and all(s.was_ready for s in self._current()):
+            if self._stage < self._last_stage:
+                self._stage += 1
+                effects.extend(self._start_stage(now))
+            else:
+                effects.append(GroupReady(self.name))
         return effects
 
     def exited(self, name: str, how: str, now: float) -> list[Effect]:
@@ -128,8 +156,8 @@ class Supervision:
         if self._is_stopping:
             return list(self._continue_stop(now))
         if not service.was_ready:
-            self._has_failed = True
-            return [Log(f"{name} could not start: {how}"), *self.stop(now)]
+            self._problem = f"{name} could not start: {how}"
+            return [Log(self._problem), *self.stop(now)]
         service.failures = 1 if lived >= SETTLED_S else service.failures + 1
         pause = pause_before_restart(service.failures)
         if pause == 0.0:
@@ -138,7 +166,7 @@ class Supervision:
         return [Log(f"{name} ended ({how}); starting it again in {pause:.1f} s")]
 
     def stop(self, now: float) -> list[Effect]:
-        """Stop everything. Called again, stop it harder."""
+        """Stop all of it. Called again, stop it harder."""
         if self._is_stopping:
             return [e for s in self._current() for e in self._insist(s, now)]
         self._is_stopping = True
@@ -190,10 +218,117 @@ class Supervision:
             yield from self._stop_stage(now)
         else:
             self._is_finished = True
-            yield Finish(self._has_failed)
+            yield GroupEnded(self.name, self._problem)
 
     def _insist(self, service: Service, now: float) -> Iterator[Effect]:
         if service.state in (State.STARTING, State.READY):
             service.severity = min(service.severity + 1, SEVERITY_MAX)
             service.deadline = now + PATIENCE_S
             yield Stop(service.name, service.severity)
+
+
+class Supervision:
+    """All groups. A service's name occurs in one group only; a group that has ended may be started anew."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, Group] = {}
+        self._group_of: dict[str, Group] = {}
+        # Those that the host cannot do without, until they have been ready once.
+        self._vital: set[str] = set()
+        # The front door: ends before the rest is asked to.
+        self._outer: set[str] = set()
+        self._is_stopping = False
+        self._has_failed = False
+
+    @property
+    def deadline(self) -> float | None:
+        return min((d for group in self._groups.values() if (d := group.deadline) is not None), default=None)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._is_stopping
+
+    def knows(self, service: str) -> bool:
+        return service in self._group_of
+
+    def is_ready(self, service: str) -> bool:
+        group = self._group_of.get(service)
+        return group is not None and group.is_ready(service)
+
+    def start(
+        self,
+        name: str,
+        stages: Sequence[Sequence[str]],
+        now: float,
+        *,
+        is_vital: bool = False,
+        is_outer: bool = False,
+    ) -> list[Effect]:
+        """`is_outer`: through it come the clients of the others. Nothing is started any more once the host stops."""
+        if self._is_stopping:
+            return []
+        group = Group(name, stages)
+        self._groups[name] = group
+        self._group_of.update(dict.fromkeys(group.services, group))
+        if is_vital:
+            self._vital.add(name)
+        if is_outer:
+            self._outer.add(name)
+        return self._pass_on(group.begin(now), now)
+
+    def stop_group(self, name: str, now: float) -> list[Effect]:
+        """Called again, it stops harder."""
+        group = self._groups.get(name)
+        return [] if group is None else self._pass_on(group.stop(now), now)
+
+    def ready(self, service: str, now: float) -> list[Effect]:
+        group = self._group_of.get(service)
+        return [] if group is None else self._pass_on(group.ready(service, now), now)
+
+    def exited(self, service: str, how: str, now: float) -> list[Effect]:
+        group = self._group_of.get(service)
+        return [] if group is None else self._pass_on(group.exited(service, how, now), now)
+
+    def tick(self, now: float) -> list[Effect]:
+        return [effect for group in list(self._groups.values()) for effect in self._pass_on(group.tick(now), now)]
+
+    def stop(self, now: float) -> list[Effect]:
+        """Stop everything, the front door first. Called again, stop what is being stopped harder."""
+        if self._is_stopping:
+            stopping = [group for group in self._groups.values() if group.is_stopping]
+            return [effect for group in stopping for effect in self._pass_on(group.stop(now), now)]
+        self._is_stopping = True
+        return self._go_down(now)
+
+    def _go_down(self, now: float) -> list[Effect]:
+        if not self._groups:
+            return [Finish(self._has_failed)]
+        outer = [group for group in self._groups.values() if group.name in self._outer]
+        effects: list[Effect] = []
+        for group in outer or list(self._groups.values()):
+            # One may have ended, and taken the last obstacle away, while the one before was asked.
+            if not group.is_stopping:
+                effects.extend(self._pass_on(group.stop(now), now))
+        return effects
+
+    def _pass_on(self, effects: Iterable[Effect], now: float) -> list[Effect]:
+        """What a group decided, and what follows from it for the others."""
+        passed: list[Effect] = []
+        for effect in effects:
+            passed.append(effect)
+            if isinstance(effect, GroupReady):
+                self._vital.discard(effect.group)
+            elif isinstance(effect, GroupEnded):
+                passed.extend(self._end(effect, now))
+        return passed
+
+    def _end(self, ended: GroupEnded, now: float) -> list[Effect]:
+        group = self._groups.pop(ended.group)
+        for service in group.services:
+            del self._group_of[service]
+        if ended.problem is not None and ended.group in self._vital:
+            self._has_failed = True
+            self._is_stopping = True
+        self._vital.discard(ended.group)
+        self._outer.discard(ended.group)
+        return self._go_down(now) if self._is_stopping else []
