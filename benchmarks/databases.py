@@ -141,7 +141,10 @@ class Borealis(Database):
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "borealis.cli", "up", "--data", str(self._data), "--port", str(self.port)]
+        command = [
+            *(sys.executable, "-m", "borealis.cli", "up", "--data", str(self._data), "--spares", "0"),
+            *("--port", str(free_port()), "--api-port", str(free_port()), "--direct-port", str(self.port)),
+        ]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdout is not None
         for line in self._process.stdout:

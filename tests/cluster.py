@@ -126,6 +126,10 @@ class Cluster:
         self.door_port = free_ports(instances + 2)
         self.api_port = self.door_port + 1
         self.port = self.door_port + 2
+        self.ports = (
+            *("--port", str(self.door_port), "--api-port", str(self.api_port)),
+            *("--direct-port", str(self.port)),
+        )
         self._options = options
         self._extension = extension
         self._process: subprocess.Popen[str] | None = None
@@ -141,7 +145,7 @@ class Cluster:
         """Returns when every instance takes connections."""
         command = [
             *(sys.executable, "-m", "borealis.cli", "up", "--data", str(self.data)),
-            *("--port", str(self.door_port), "--api-port", str(self.api_port), "--direct-port", str(self.port)),
+            *self.ports,
             *("--instances", str(self.instances), "--spares", "0", *self._options),
         ]
         if not self.data.exists() and self._extension is None:

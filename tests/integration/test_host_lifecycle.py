@@ -61,14 +61,16 @@ def test_status_tells_what_runs(cluster: Cluster) -> None:
         connection.execute("DROP TABLE status_seen")
     found = json.loads(run_command("status", "--data", cluster.data, "--json").stdout)
     assert found["running"]
+    [first] = found["clusters"]
+    processes = [process for process in found["processes"] if process["cluster"] == first["cluster"]]
     names = ["transactions", "storage", "instance-1", "instance-2"]
-    assert [process["name"] for process in found["processes"]] == names
-    assert all(process["ready"] and process["pid"] for process in found["processes"])
-    assert [process["port"] for process in found["processes"]] == [None, None, cluster.port, cluster.port + 1]
-    version = found["transactions"]["catalog_version"]
+    assert [process["name"] for process in processes] == names
+    assert all(process["ready"] and process["pid"] for process in processes)
+    assert [process["port"] for process in processes] == [None, None, cluster.port, cluster.port + 1]
+    version = first["transactions"]["catalog_version"]
     assert version >= 2
-    assert [process["catalog_version"] for process in found["processes"]] == [None, None, version, version]
-    assert found["storage"]["applied_timestamp"] > 0
+    assert [process["catalog_version"] for process in processes] == [None, None, version, version]
+    assert first["storage"]["applied_timestamp"] > 0
     text = run_command("status", "--data", cluster.data).stdout
     assert all(name in text for name in names)
 
@@ -85,7 +87,7 @@ def test_psql_is_opened_on_an_instance(cluster: Cluster, separator: tuple[str, .
 
 
 def test_a_second_host_on_the_same_data_is_refused(cluster: Cluster) -> None:
-    second = run_command("up", "--data", cluster.data, "--port", str(cluster.port + 10))
+    second = run_command("up", "--data", cluster.data, *cluster.ports)
     assert second.returncode == 1
     assert "already runs" in second.stderr
 
@@ -106,7 +108,7 @@ def test_a_port_that_is_in_use_is_named() -> None:
 def test_a_process_that_cannot_start_says_why(start_cluster: StartCluster) -> None:
     cluster = start_cluster(instances=1)
     cluster.stop()
-    options = ("--data", cluster.data, "--port", str(cluster.port), "--set", "work_mem=much")
+    options = ("--data", cluster.data, *cluster.ports, "--set", "work_mem=much")
     failed = run_command("up", *options)
     assert failed.returncode == 1
     assert "instance-1 could not start" in failed.stderr

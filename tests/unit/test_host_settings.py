@@ -23,7 +23,7 @@ from borealis.host.postgres_settings import (
 INSTANCE = InstanceSettings(
     number=2,
     port=5441,
-    listen="127.0.0.1",
+    is_direct=False,
     connections_max=50,
     run=Path("/d/run"),
     storage_map=Path("/d/storage/map"),
@@ -49,12 +49,12 @@ def test_an_instance_is_told_where_it_belongs() -> None:
     assert conf["borealis.map_directory"] == "'/d/storage/map'"
     assert conf["borealis.transaction_age_limit"] == "'300s'"
     assert conf["dynamic_library_path"] == "'$libdir:/ext'"
+
+
+def test_an_instance_is_open_on_loopback_only_when_asked() -> None:
+    assert parse_conf(render_instance_conf(INSTANCE))["listen_addresses"] == "''"
+    conf = parse_conf(render_instance_conf(replace(INSTANCE, is_direct=True)))
     assert conf["listen_addresses"] == "'127.0.0.1'"
-
-
-def test_loopback_is_always_listened_to() -> None:
-    conf = parse_conf(render_instance_conf(replace(INSTANCE, listen="10.1.2.3")))
-    assert conf["listen_addresses"] == "'127.0.0.1,10.1.2.3'"
 
 
 def test_an_operator_may_choose_what_is_not_decided() -> None:
@@ -76,7 +76,7 @@ def test_the_superuser_is_turned_away_before_anybody_is_believed() -> None:
     rules = [line.split() for line in render_hba().splitlines()]
     over_tcp = [rule for rule in rules if rule[0] == "host"]
     assert over_tcp[0] == ["host", "all", "borealis", "all", "reject"]
-    assert [rule[-1] for rule in over_tcp[1:]] == ["trust", "trust", "scram-sha-256"]
+    assert [rule[-1] for rule in over_tcp[1:]] == ["trust"]
 
 
 @pytest.mark.parametrize(
