@@ -120,6 +120,10 @@ class Fleet:
         """Without spares."""
         return (member for member in self._members.values() if not member.is_spare)
 
+    def spares(self) -> list[Member]:
+        """The readiest first."""
+        return sorted((m for m in self._members.values() if m.is_spare), key=lambda spare: not spare.is_served)
+
     def member(self, cluster: ClusterIdentifier) -> Member:
         return self._members[cluster]
 
@@ -135,10 +139,10 @@ class Fleet:
     def create(
         self, ticket: Ticket, wanted: ClusterIdentifier | None, fresh: ClusterIdentifier, now: float
     ) -> list[FleetEffect]:
-        """`fresh` is the name to use when none is wanted and no spare is there."""
-        if wanted is not None and wanted in self._members:
+        """`wanted` may name a spare. `fresh` is the name to use when none is wanted and no spare is there."""
+        spare = next(iter(self.spares()), None) if wanted is None else self._members.get(wanted)
+        if spare is not None and not spare.is_spare:
             return [Refuse(ticket, EXISTS, f"cluster {wanted} exists")]
-        spare = self._best_spare() if wanted is None else None
         if spare is None:
             member = Member(wanted or fresh, ClusterState.STARTING, is_new=True, waiting=[ticket])
             self._members[member.cluster] = member
@@ -245,10 +249,6 @@ class Fleet:
         """A spare is nobody's yet, and what is being deleted is gone for everybody but those who wait for its end."""
         member = self._members.get(cluster)
         return None if member is None or member.is_spare else member
-
-    def _best_spare(self) -> Member | None:
-        spares = [member for member in self._members.values() if member.is_spare]
-        return next((s for s in spares if s.is_served), next(iter(spares), None))
 
     def _may_sleep(self, member: Member) -> bool:
         return (

@@ -174,7 +174,8 @@ class Host:
                 self._carry_out(self._fleet.delete(ticket, cluster))
             case "list", _:
                 clusters = [self._describe_cluster(member.cluster) for member in self._fleet.members()]
-                self._socket.send(peer, {"id": request.number, "clusters": clusters})
+                ahead = [spare.cluster for spare in self._fleet.spares()]
+                self._socket.send(peer, {"id": request.number, "clusters": clusters, "ahead": ahead})
             case "watch", _:
                 self._socket.watch(peer)
                 for awake, fronts in self._told.items():
