@@ -190,6 +190,10 @@ class Cluster:
         services. Returns when it is running again."""
         mark = self.mark()
         self.kill_only(name)
+        self.wait_back(name, mark)
+
+    def wait_back(self, name: str, mark: int = 0) -> None:
+        """Returns when a process that was gone is ready again."""
         self.wait_told(rf"^\S+ (\S+/)?{re.escape(name)} is back$", mark)
 
     def kill_only(self, name: str) -> None:

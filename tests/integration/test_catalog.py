@@ -470,7 +470,7 @@ def test_restart_of_an_instance_brings_its_catalogs_up_to_date(start_cluster: St
         for number in range(20):
             one.execute(f"CREATE TABLE items_{number} (id int PRIMARY KEY)")  # type: ignore[arg-type]
         one.execute("DROP TABLE before")
-        cluster.wait_told(r"^\S+ instance-2 is back$")
+        cluster.wait_back("instance-2")
     with cluster.connect(2) as two:
         assert value_of(two, "SELECT count(*) FROM pg_class WHERE relname LIKE 'items_%' AND relkind = 'r'") == 20
     assert compare_instances(cluster) == []
@@ -495,7 +495,7 @@ def test_instance_whose_catalogs_have_diverged_is_made_anew(start_cluster: Start
     mark = cluster.mark()
     with cluster.connect(1) as one:
         one.execute("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'")
-    cluster.wait_told(r"^\S+ instance-2 is back$", mark)
+    cluster.wait_back("instance-2", mark)
     with cluster.connect(2) as two:
         assert two.execute("SELECT f(), id FROM items").fetchone() == (2, 1)
     assert compare_instances(cluster) == []
