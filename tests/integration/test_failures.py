@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from borealis.host.account import NOBODY
+from borealis.host.layout import create_layout
 from borealis.storage.reader_slots import ReaderSlots
 from tests.cluster import Cluster, Connection, StartCluster
 from tests.conftest import judge
@@ -347,13 +348,15 @@ def test_age_limit_survives_an_error_in_a_savepoint(one_instance: Cluster) -> No
 def small_journal() -> Iterator[Cluster]:
     """A cluster whose journal lies on a disk of its own that holds two segments."""
     cluster = Cluster(instances=1)
+    cluster.data.mkdir(mode=0o700)
+    create_layout(cluster.data)
     journal = cluster.directory.root / "journal" / "zone-1"
     journal.mkdir(parents=True)
     if not mount(journal, JOURNAL_ROOM_MIB):
         cluster.close()
         pytest.skip("mounting a small disk is not permitted here")
     try:
-        for path in (cluster.data, journal.parent, journal):
+        for path in (cluster.data, *cluster.data.rglob("*")):
             os.chown(path, NOBODY, NOBODY)
         cluster.start()
         yield cluster
