@@ -1,13 +1,12 @@
 """`python -m borealis.control`: the control service as a process. Prints `ready <address>` when it serves."""
 
+import asyncio
 import concurrent.futures.thread  # noqa: F401 - asyncio imports it late, when privileges are gone
 import encodings.idna  # noqa: F401 - the same
 import logging
 import secrets
 import sys
 from contextlib import closing
-
-import uvloop
 
 from borealis.audit import AuditLog
 from borealis.clusters.store import ClusterStore
@@ -43,7 +42,7 @@ def main() -> int:
     settings = parse_settings()
     drop_privileges(settings.uid, settings.gid)
     try:
-        uvloop.run(_serve(settings))
+        asyncio.run(_serve(settings))
     except BorealisError as error:
         logging.critical("%s", error)
         return 1

@@ -36,18 +36,18 @@ Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 
 
 class HttpConnection(asyncio.Protocol):
-    """`opened` says whether there is room for the connection, `closed` hears of its end; `answer` raises only what ends
-    the process."""
+    """`used` hears of its beginning and of each answer, `closed` of its end; `answer` raises only what ends the
+    process."""
 
     def __init__(
         self,
         answer: Handler,
-        opened: "Callable[[HttpConnection], bool]",
+        used: "Callable[[HttpConnection], None]",
         closed: "Callable[[HttpConnection], None]",
         limits: TimeLimits,
     ) -> None:
         self._answer = answer
-        self._opened = opened
+        self._used = used
         self._closed = closed
         self._limits = limits
         self._protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES_MAX)
@@ -57,8 +57,8 @@ class HttpConnection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_ending = False
-        # Between an answer and the first byte of the next request.
-        self._is_idle = False
+        # No byte of a request has come: yet, or since the last answer.
+        self._is_idle = True
         # Nothing is answered any more, the client's end is awaited.
         self._is_draining = False
         self._peer: tuple[str | None, int | None] = (None, None)
@@ -71,10 +71,8 @@ class HttpConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self._peer = (peer[0], peer[1])
-        if self._opened(self):
-            self._wait(self._limits.request_s)
-        else:
-            transport.abort()
+        self._used(self)
+        self._wait(self._limits.request_s)
 
     def data_received(self, data: bytes) -> None:
         if self._is_draining:
@@ -156,6 +154,7 @@ class HttpConnection(asyncio.Protocol):
             self._end()
             return
         self._protocol.start_next_cycle()
+        self._used(self)
         self._is_idle = not self._protocol.trailing_data[0]
         self._wait(self._limits.idle_s if self._is_idle else self._limits.request_s)
         self._transport.resume_reading()
@@ -191,6 +190,15 @@ class HttpConnection(asyncio.Protocol):
 
     # The end
 
+    @property
+    def is_idle(self) -> bool:
+        return self._is_idle
+
+    def abort(self) -> None:
+        """Now, without another byte."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def stop(self) -> None:
         """Answer what is being answered, take nothing more."""
         self._is_ending = True
@@ -214,13 +222,9 @@ class HttpConnection(asyncio.Protocol):
 
     def _wait(self, seconds: float) -> None:
         self._stop_waiting()
-        self._deadline = asyncio.get_running_loop().call_later(seconds, self._give_up)
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self.abort)
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-    def _give_up(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()

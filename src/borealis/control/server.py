@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import ssl
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -16,8 +15,9 @@ from borealis.control.answers import HttpAnswer
 from borealis.control.api import Api
 from borealis.control.cluster_operations import Surroundings
 from borealis.control.hosted import HostedClusters
-from borealis.control.http_connection import HttpConnection, TimeLimits
+from borealis.control.http_connection import TimeLimits
 from borealis.control.http_request import HttpRequest
+from borealis.control.listener import Listener
 from borealis.control.permissions import Permissions
 from borealis.control.settings import Settings
 from borealis.control.settling import Settling
@@ -28,8 +28,6 @@ from borealis.iam.credentials import CredentialSource
 from borealis.placement import HostClient
 
 _log = logging.getLogger("control")
-_BACKLOG: Final = 100
-_HANDSHAKE_S: Final = 10.0
 _STOP_S: Final = 5.0
 _EXIT_INVARIANT: Final = 70
 
@@ -61,9 +59,12 @@ class ControlServer:
         )
         is_secure = settings.certificate is not None
         self._api = Api(around, credentials, Throttle(settings.rate), audit, clock, is_secure=is_secure)
-        self._limits = TimeLimits(request_s=settings.request_s)
-        self._connections: set[HttpConnection] = set()
-        self._is_empty = asyncio.Event()
+        self._listener = Listener(
+            self._answer,
+            TimeLimits(request_s=settings.request_s),
+            settings.connections_max,
+            _load_certificate(settings.certificate, settings.key),
+        )
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises Unavailable when it cannot begin."""
@@ -72,59 +73,20 @@ class ControlServer:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        listener = await self._listen(loop)
+        where = self._listener.open(self._settings.listen, self._settings.port)
         self._settling.settle_all()
-        where = listener.sockets[0].getsockname()[:2]
         write_address(self._settings.run, where, self._settings.installation.region, self._settings.certificate)
         print(f"ready {reachable_address(*where)}", flush=True)
         await stopping.wait()
-        listener.close()
-        await self._stop()
-
-    async def _listen(self, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
-        settings = self._settings
-        context = _load_certificate(settings.certificate, settings.key)
-        try:
-            return await loop.create_server(
-                self._make_connection,
-                settings.listen,
-                settings.port,
-                ssl=context,
-                ssl_handshake_timeout=_HANDSHAKE_S if context else None,
-                backlog=_BACKLOG,
-            )
-        except OSError as error:
-            raise Unavailable(f"cannot listen on {settings.listen}, port {settings.port}: {error.strerror}") from error
-
-    def _make_connection(self) -> HttpConnection:
-        return HttpConnection(self._answer, self._open, self._close, self._limits)
-
-    def _open(self, connection: HttpConnection) -> bool:
-        if len(self._connections) >= self._settings.connections_max:
-            return False
-        self._connections.add(connection)
-        return True
-
-    def _close(self, connection: HttpConnection) -> None:
-        self._connections.discard(connection)
-        if not self._connections:
-            self._is_empty.set()
+        await self._listener.close(_STOP_S)
+        await self._settling.stop()
+        await self._host.close()
 
     async def _answer(self, request: HttpRequest) -> HttpAnswer:
         try:
             return await self._api.answer(request)
         except InvariantViolation as error:
             die(error)
-
-    async def _stop(self) -> None:
-        self._is_empty.clear()
-        for connection in list(self._connections):
-            connection.stop()
-        if self._connections:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._is_empty.wait(), _STOP_S)
-        await self._settling.stop()
-        await self._host.close()
 
 
 def _load_certificate(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:

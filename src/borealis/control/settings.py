@@ -77,7 +77,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         help="that an account may make (default %(default)s)",
     )
     parser.add_argument("--calls-burst", type=_positive, default=CallRate().burst, help="at once (default %(default)s)")
-    parser.add_argument("--connections-max", type=_positive, default=500, help="default %(default)s")
+    parser.add_argument("--connections-max", type=_positive, default=250, help="default %(default)s")
     parser.add_argument(
         "--request-seconds",
         type=_positive,

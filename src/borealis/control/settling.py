@@ -7,6 +7,7 @@ for one that is done. A cluster has one task at a time, so that its steps follow
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -53,7 +54,7 @@ class Settling:
         if identifier not in self._tasks:
             task = asyncio.get_running_loop().create_task(self._settle(identifier))
             self._tasks[identifier] = task
-            task.add_done_callback(lambda _: self._tasks.pop(identifier, None))
+            task.add_done_callback(lambda ended: self._end(identifier, ended))
 
     def settle_all(self) -> None:
         """What an earlier process left."""
@@ -66,6 +67,11 @@ class Settling:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _end(self, identifier: ClusterIdentifier, task: asyncio.Task[None]) -> None:
+        del self._tasks[identifier]
+        if not task.cancelled():
+            task.result()  # what cannot be is for the event loop's handler of exceptions
 
     async def _settle(self, identifier: ClusterIdentifier) -> None:
         failures = refusals = 0
@@ -83,7 +89,7 @@ class Settling:
                 _log.error("cluster %s could not be made: %s", identifier, error)
                 if refusals >= CREATE_ATTEMPTS_MAX:
                     self._move(cluster, ClusterStatus.FAILED, str(error))
-            except BorealisError as error:
+            except (BorealisError, sqlite3.Error) as error:
                 _log.warning("cluster %s stays %s: %s", identifier, cluster.status, error)
             failures += 1
             await asyncio.sleep(pause_s(failures))

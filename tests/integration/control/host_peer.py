@@ -8,6 +8,7 @@ text with which creations are refused), `hold` (orders wait until it is gone), `
 
 import asyncio
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ class HostPeer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks = []
-        while line := await reader.readline():
-            tasks.append(asyncio.create_task(self._answer(decode_request(line), writer)))
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                tasks.append(asyncio.create_task(self._answer(decode_request(line), writer)))
         for task in tasks:
             task.cancel()
         writer.close()

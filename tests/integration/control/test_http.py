@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -217,29 +217,34 @@ def test_half_requests_are_given_up_and_hold_nobody_up(make_control: MakeControl
     control.client().list_clusters()
 
 
-def is_refused(control: RunningControl) -> bool:
-    """Whether a new connection ends without an answer."""
-    try:
-        with connect(control) as connection:
-            connection.sendall(signed(control, "GET", "/cluster"))
-            return connection.recv(1) == b""
-    except (ConnectionResetError, BrokenPipeError):
-        return True
-
-
-def test_connections_are_bounded(make_control: MakeControl) -> None:
+def test_connections_are_bounded_and_the_idle_make_room(make_control: MakeControl) -> None:
     control = make_control("--connections-max", "10")
     control.start()
-    host, _, port = control.address.rpartition(":")
-    held = [socket.create_connection((host, int(port)), timeout=30) for _ in range(10)]
+    request = signed(control, "GET", "/cluster")
+    with ExitStack() as stack:
+        busy = [stack.enter_context(connect(control)) for _ in range(9)]
+        for connection in busy:
+            connection.sendall(request[:-1])
+        idle = stack.enter_context(connect(control))
+        idle.sendall(request)
+        assert read_answer(idle)[0] == 200
+        newest = stack.enter_context(connect(control))
+        newest.sendall(request)
+        assert read_answer(newest)[0] == 200
+        assert is_ended(idle)
+        newest.sendall(request[:-1])
+        with connect(control) as refused:
+            assert is_ended(refused)
+        for connection in (*busy, newest):
+            connection.sendall(request[-1:])
+            assert read_answer(connection)[0] == 200
+
+
+def is_ended(connection: socket.socket) -> bool:
     try:
-        # The last one is served, which shows that all ten were accepted; the next one is not.
-        held[-1].sendall(signed(control, "GET", "/cluster"))
-        assert read_answer(held[-1])[0] == 200
-        assert is_refused(control)
-    finally:
-        for connection in held:
-            connection.close()
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 def test_the_rate_is_bounded_for_each_account(make_control: MakeControl) -> None:
