@@ -53,20 +53,27 @@ class FrontLink:
         """Hand a session over; None once the front has it. Overwrites the frame.
 
         Raises Unavailable if it has certainly not been received, Unknown if it may have been."""
+        answer: asyncio.Future[Frame] | None = None
+        deadline: asyncio.TimerHandle | None = None
         try:
             with memoryview(frame) as view:
                 sent = self._send_first(view, client)
-                self._answer = self._loop.create_future()
+                answer = self._answer = self._loop.create_future()
+                deadline = self._loop.call_later(ANSWER_SECONDS_MAX, self._give_up, TimeoutError())
                 if sent < len(view):
-                    await self._send_rest(view[sent:])
-            return self._decode(await asyncio.wait_for(self._answer, ANSWER_SECONDS_MAX))
+                    await self._loop.sock_sendall(self._connection, view[sent:])
+            cleanse(frame)
+            received = await answer
+            return decode_hand_over_answer(received.type, received.payload)
         except (OSError, TimeoutError, Rejected) as error:
             raise Unknown("a front went away, or mad, while it took a session") from error
         finally:
             cleanse(frame)
-            if self._answer is not None and not (self._answer.done() and not self._answer.cancelled()):
-                self.close()
+            if deadline is not None:
+                deadline.cancel()
             self._answer = None
+            if answer is not None and (answer.cancelled() or not answer.done()):
+                self.close()  # an answer may still come, and would be taken for the next one's
 
     def _send_first(self, view: memoryview, client: int) -> int:
         try:
@@ -76,12 +83,6 @@ class FrontLink:
         except OSError as error:  # not one byte has been sent
             self.close()
             raise Unavailable(f"a front takes no session: {error.strerror}") from error
-
-    async def _send_rest(self, view: memoryview) -> None:
-        await self._loop.sock_sendall(self._connection, view)
-
-    def _decode(self, frame: Frame) -> Refusal | None:
-        return decode_hand_over_answer(frame.type, frame.payload)
 
     def cancel(self, request: CancelRequest) -> None:
         """Never answered. Raises Unavailable."""
@@ -108,10 +109,12 @@ class FrontLink:
         except BlockingIOError:
             return
         except (OSError, Rejected) as error:
-            answer = self._answer
-            self.close()
-            if answer is not None and not answer.done():
-                answer.set_exception(error)
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self.close()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
 
     def close(self) -> None:
         if not self.is_broken:
