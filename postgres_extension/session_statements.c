@@ -7,6 +7,7 @@
  */
 #include "borealis.h"
 
+#include "access/xact.h"
 #include "commands/prepare.h"
 #include "nodes/pg_list.h"
 #include "parser/analyze.h"
@@ -14,6 +15,7 @@
 #include "parser/parse_node.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "pg_patches.h"
@@ -86,6 +88,37 @@ prepare(SqlStatement *statement)
 	PopActiveSnapshot();
 	free_parsestate(state);
 	statement->is_prepared = true;
+}
+
+/*
+ * At import.  What fails stays unprepared, to fail again, with the same words,
+ * where it is executed.
+ */
+static void
+try_to_prepare(SqlStatement *statement)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		prepare(statement);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(caller);
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		statement->is_prepared = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
 }
 
 static void
@@ -227,6 +260,7 @@ session_statements_read(StateReader *reader, uint32 count)
 		if (find_statement(name) != NULL)
 			state_is_malformed();
 		remember(name, text, strlen(text), false);
+		try_to_prepare(llast(statements));
 		pfree(name);
 		pfree(text);
 	}

@@ -2,9 +2,9 @@
  * session_statements.h
  *	  The statements that a session has prepared with PREPARE, by their texts.
  *
- * After an import they are prepared only when they are needed: most never are,
- * and one that cannot be prepared any more fails where it would have failed
- * without the import, when it is executed.
+ * An import prepares them again.  One that cannot be prepared any more exists by
+ * its name, and fails where it would have failed without the import: when it is
+ * executed.
  */
 #ifndef BOREALIS_SESSION_STATEMENTS_H
 #define BOREALIS_SESSION_STATEMENTS_H

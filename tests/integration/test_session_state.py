@@ -244,8 +244,8 @@ def test_privileged_settings_pin_the_session(cluster: Cluster) -> None:
         assert is_pinned(connection)
 
 
-class TestLatePreparation:
-    """Statements of PREPARE after an import exist by name, and are prepared when they are needed."""
+class TestPreparedAgain:
+    """Statements of PREPARE after an import exist by name, whether they can be prepared again or not."""
 
     @pytest.fixture
     def moved(self, connect: Connect) -> Connection:
@@ -279,6 +279,17 @@ class TestLatePreparation:
         with pytest.raises(errors.UndefinedTable):
             moved.execute("EXECUTE lost")
         assert value_of(moved, "EXECUTE q") == 0
+
+    def test_the_protocol_can_execute_it(self, connect: Connect) -> None:
+        one, two = connect(), connect()
+        for connection in (one, two):
+            connection.execute("PREPARE q AS SELECT 42")
+            connection.pgconn.prepare(b"by_name", b"EXECUTE q")
+            import_state(connection, BLANK)
+        one.execute("PREPARE q AS SELECT 42")
+        import_state(two, export(one))
+        result = two.pgconn.exec_prepared(b"by_name", [])
+        assert [result.get_value(0, 0)] == [b"42"]
 
     def test_statements_of_the_protocol_stay(self, connect: Connect) -> None:
         connection = connect()
