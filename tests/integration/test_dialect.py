@@ -10,7 +10,6 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from borealis.host.layout import open_layout
 from borealis.host.server_tree import find_postgres
 from tests.cluster import Cluster, Connection
 from tests.conftest import Connect
@@ -461,7 +460,7 @@ class TestAdmin:
 
 def test_the_front_logs_in_as_any_role_over_the_private_socket(cluster: Cluster, make_role: MakeRole) -> None:
     role = make_role()
-    socket = open_layout(cluster.data).instance(2).socket
+    socket = cluster.directory.instance(2).socket
     assert socket.stat().st_mode & 0o077 == 0
     with psycopg.connect(host=str(socket), port=cluster.port + 1, user=role, dbname="postgres") as connection:
         assert values_of(connection, "SELECT current_user") == [role]
