@@ -1,0 +1,84 @@
+"""`python -m borealis.front --listen SOCKET --postgres DIR --port N --front-id N --cluster ID`.
+
+Prints `ready` once it takes sessions, then `sessions N` when their number has changed.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+from borealis.clusters.names import is_identifier
+from borealis.foundation.errors import BorealisError
+from borealis.foundation.privileges import drop_privileges
+from borealis.front.server import FrontServer
+from borealis.front.settings import FrontSettings
+from borealis.tls import TlsSession
+
+FRONT_IDS = 1 << 15
+
+
+def main() -> int:
+    options = _parse_options()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s front: %(message)s")
+    settings = replace(FrontSettings(), **dict(options.set))
+    try:
+        drop_privileges(options.uid, options.gid)
+        postgres = str(options.postgres / f".s.PGSQL.{options.port}")
+        server = FrontServer(
+            options.listen,
+            postgres,
+            options.front_id,
+            options.cluster,
+            settings,
+            TlsSession.adopt,
+            lambda count: print(f"sessions {count}", flush=True),
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.stop())
+        signal.set_wakeup_fd(server.wake_descriptor, warn_on_full_buffer=False)
+        server.run(lambda: print("ready", flush=True))
+    except (BorealisError, OSError) as error:
+        logging.critical("%s", error)
+        return 1
+    return 0
+
+
+def _parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="borealis-front", description=__doc__)
+    parser.add_argument("--listen", type=Path, required=True, help="socket for relays")
+    parser.add_argument("--postgres", type=Path, required=True, help="folder of the instance's Unix socket")
+    parser.add_argument("--port", type=int, required=True, help="number in the name of that socket")
+    parser.add_argument("--front-id", type=int, required=True, help="first part of the process ids that clients see")
+    parser.add_argument("--cluster", required=True, help="identifier of the cluster whose sessions are taken")
+    parser.add_argument("--uid", type=int, help="user to become before anything is touched")
+    parser.add_argument("--gid", type=int, help="group to become before anything is touched")
+    parser.add_argument(
+        "--set",
+        type=_parse_setting,
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="change a setting: " + ", ".join(field.name for field in fields(FrontSettings)),
+    )
+    options = parser.parse_args()
+    if (options.uid is None) != (options.gid is None):
+        parser.error("--uid and --gid go together")
+    if not 0 <= options.front_id < FRONT_IDS:
+        parser.error(f"--front-id is below {FRONT_IDS}")
+    if not is_identifier(options.cluster):
+        parser.error("--cluster is 26 characters of a-z and 0-9")
+    return options
+
+
+def _parse_setting(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if name not in {field.name for field in fields(FrontSettings)}:
+        raise argparse.ArgumentTypeError(f"there is no setting {name!r}")
+    return name, int(number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

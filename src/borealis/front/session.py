@@ -1,0 +1,401 @@
+"""A client's session: its socket with the TLS records on it, and the backend that serves it while it is active.
+
+An idle session is this object and the keys, nothing else: no buffer, no backend. Promises: what the client sends is
+read only when there is somebody to take it, and what it is sent is read from the backend only when it has taken what
+came before, so that no peer can make the front hold more than a few pieces of what it reads at once.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING, Final, Protocol
+
+from borealis.front import messages
+from borealis.front.byte_pipe import PeerGone, read_some, write_some
+from borealis.front.farewell import Farewell
+from borealis.front.messages import ProtocolViolation, Request, RequestReader
+from borealis.front.poller import GONE, READ, WRITE
+from borealis.front.session_state import Parameters, SessionState
+from borealis.front.statements import SessionStatements
+from borealis.tls import TlsError
+
+if TYPE_CHECKING:
+    from borealis.front.backend import Backend
+    from borealis.front.front import Front
+    from borealis.front.login import BackendKind
+
+_NEEDS_NO_BACKEND: Final = frozenset(
+    (messages.FLUSH, messages.COPY_DATA, messages.COPY_DONE, messages.COPY_FAIL, messages.CONTINUATION)
+)
+"""What Postgres ignores when it comes at rest; a continuation is then one of such a message."""
+
+
+class Records(Protocol):
+    """The encryption of one session, as `TlsSession` does it."""
+
+    peer_closed: bool
+
+    def decrypt(self, data: bytes) -> bytes: ...
+    def encrypt(self, data: bytes) -> bytes: ...
+    def close_notify(self) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class Session:
+    __slots__ = (
+        "_front",
+        "_has_asked_again",
+        "_is_changing",
+        "_is_leaving",
+        "_kind",
+        "_mask",
+        "_pending",
+        "_reader",
+        "_records",
+        "_secret",
+        "_state",
+        "_statements",
+        "_told",
+        "_unsent",
+        "backend",
+        "deadline_ns",
+        "descriptor",
+        "is_over",
+        "number",
+    )
+
+    def __init__(
+        self,
+        front: Front,
+        number: int,
+        secret: int,
+        descriptor: int,
+        records: Records,
+        kind: BackendKind,
+        told: Parameters,
+        deadline_ns: int,
+    ) -> None:
+        self._front = front
+        self.number = number
+        self._secret = secret
+        self.descriptor = descriptor
+        self._records = records
+        self._kind = kind
+        self._told = told
+        """What the client knows of its settings, while no backend serves it."""
+        self.deadline_ns = deadline_ns
+        """Monotonic."""
+        self.backend: Backend | None = None
+        self.is_over = False
+        self._reader = RequestReader()
+        self._statements = SessionStatements()
+        self._state: SessionState = front.states.blank
+        self._pending: list[Request] | None = None
+        """Waits for a backend, or for the backend to get ready."""
+        self._is_changing = False
+        """The backend takes on the session's state, or gives it."""
+        self._is_leaving = False
+        """The client has said good-bye, behind what is pending."""
+        self._has_asked_again = False
+        self._unsent = b""
+        self._mask = READ
+
+    @property
+    def is_at_rest(self) -> bool:
+        return self.backend is None and self._pending is None
+
+    def has_secret(self, secret: int) -> bool:
+        return hmac.compare_digest(self._secret.to_bytes(4, "big"), secret.to_bytes(4, "big"))
+
+    def greet(self, greeting: bytes, unread: bytes) -> None:
+        """The first words; `unread` is what the client has sent already, behind its password."""
+        self.write(greeting)
+        self._understand(unread)
+        self._decrypt(b"")
+
+    # From the client.
+
+    def ready(self, events: int) -> None:
+        try:
+            if events & GONE and not events & READ:
+                raise PeerGone("the client is gone")
+            if events & WRITE and self._unsent:
+                self._unsent = write_some(self.descriptor, self._unsent)
+                if not self._unsent:
+                    self._listen()
+                    if self.backend is not None:
+                        self.backend.listen(is_reading=True)
+            if events & READ and self._mask & READ:
+                data = read_some(self.descriptor, self._front.settings.receive_bytes)
+                if data is not None:
+                    self._decrypt(data)
+            elif events & GONE:
+                raise PeerGone("the client is gone")
+        except PeerGone:
+            self.end()
+
+    def _decrypt(self, data: bytes) -> None:
+        try:
+            plaintext = self._records.decrypt(data)
+        except TlsError as error:
+            self._abort(error.alert)
+            return
+        if plaintext:
+            self._understand(plaintext)
+        if self._records.peer_closed and not self.is_over:
+            self._leave()
+
+    def _understand(self, plaintext: bytes) -> None:
+        try:
+            requests = self._reader.feed(plaintext)
+            if self.backend is None and requests:
+                requests = self._without_leftovers(requests)
+            for at, request in enumerate(requests):
+                if request.kind == messages.TERMINATE:
+                    self._is_leaving = True
+                    del requests[at:]
+                    break
+            if requests:
+                self._submit(requests)
+        except ProtocolViolation as error:
+            self.end(messages.error_response("FATAL", "08P01", str(error)))
+            return
+        if self._is_leaving and not self.is_over:
+            self._leave()
+
+    def _without_leftovers(self, requests: list[Request]) -> list[Request]:
+        """The rest of a COPY that has failed needs no backend."""
+        at = 0
+        while at < len(requests) and requests[at].kind in _NEEDS_NO_BACKEND:
+            at += 1
+        return requests[at:]
+
+    def _submit(self, requests: list[Request]) -> None:
+        backend = self.backend
+        if backend is not None and not self._is_changing:
+            self._forward(backend, requests)
+            return
+        is_new = self._pending is None
+        self._pending = requests if self._pending is None else self._pending + requests
+        if is_new and backend is None:
+            self._front.want(self, self._kind, self._state)
+        if self._pending is not None:
+            self._listen()
+
+    def _forward(self, backend: Backend, requests: list[Request]) -> None:
+        octets = backend.exchange.request(requests)
+        if octets:
+            backend.send(octets)
+            if backend.has_unsent:
+                self._listen()
+
+    def _leave(self) -> None:
+        """In order: what the client asked for before is still done."""
+        self._is_leaving = True
+        if self._pending is None:
+            self.end(is_orderly=True)
+
+    # The backend, as its customer.
+
+    def serve(self, backend: Backend) -> None:
+        self.backend = backend
+        backend.customer = self
+        if backend.state is self._state:
+            self._begin(backend)
+        else:
+            self._is_changing = True
+            backend.adapt(self._state, self._adapted)
+
+    def _adapted(self, error: dict[str, str] | None) -> None:
+        self._is_changing = False
+        backend = self.backend
+        assert backend is not None
+        if self.is_over:
+            self.backend = None
+            backend.leave(is_orderly=False)
+        elif error is not None:
+            self.end(messages.error_response("FATAL", error.get("C", "XX000"), error.get("M", "server unavailable")))
+        else:
+            self._begin(backend)
+
+    def _begin(self, backend: Backend) -> None:
+        exchange = backend.exchange
+        exchange.begin(self._statements, self._state.meaning)
+        if exchange.parameters is not self._told:
+            differing = exchange.parameters.differing(self._told)
+            self.write(b"".join(messages.parameter_status(name, value) for name, value in differing))
+        self._has_asked_again = False
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            try:
+                self._forward(backend, pending)
+            except ProtocolViolation as error:
+                self.end(messages.error_response("FATAL", "08P01", str(error)))
+                return
+        if self._is_leaving:
+            self.end(is_orderly=True)
+        else:
+            self._listen()
+
+    def receive(self, data: bytes) -> None:
+        if data:
+            self.write(data)
+        backend = self.backend
+        if backend is None:
+            return
+        if backend.exchange.is_idle and not self._reader.is_within_message:
+            self._settle(backend)
+
+    def _settle(self, backend: Backend) -> None:
+        """The backend has nothing more to do for the session."""
+        question = backend.exchange.settle()
+        if question:
+            backend.send(question)
+        elif backend.exchange.is_fatal or backend.is_pinned:
+            return
+        elif backend.has_changed_state:
+            self._is_changing = True
+            backend.learn_state(self._learned)
+        else:
+            self._let_go(backend)
+
+    def _learned(self, state: SessionState | None) -> None:
+        self._is_changing = False
+        backend = self.backend
+        assert backend is not None
+        if self.is_over:
+            self.backend = None
+            backend.leave(is_orderly=True)
+        elif state is None:
+            self.end(messages.error_response("FATAL", "XX000", "the state of the session was lost"))
+        else:
+            self._state = state
+            self._let_go(backend)
+
+    def _let_go(self, backend: Backend) -> None:
+        exchange = backend.exchange
+        exchange.end()
+        self._told = exchange.parameters
+        self.backend = None
+        if self._unsent:
+            backend.listen(is_reading=True)
+        if exchange.is_spent:
+            backend.close()
+        else:
+            backend.release()
+        if self._pending is not None:
+            self._front.want(self, self._kind, self._state)
+        elif self._front.has_to_end(self):
+            self._front.end_at_rest(self)
+
+    def lose_backend(self, reason: str) -> None:  # noqa: ARG002 - it is in the log already, or is no news
+        backend, self.backend = self.backend, None
+        assert backend is not None
+        exchange = backend.exchange
+        was_changing, self._is_changing = self._is_changing, False
+        if self.is_over:
+            return
+        if was_changing and self._pending is not None and not self._has_asked_again and not backend.has_changed_state:
+            # Nothing of the session was in it yet.
+            self._has_asked_again = True
+            self._front.want(self, self._kind, self._state)
+        elif exchange.is_fatal or exchange.is_within_reply:
+            self.end()
+        elif was_changing:
+            self.end(messages.error_response("FATAL", "57P02", "terminating connection because its state was lost"))
+        elif exchange.is_answering:
+            text = "the query processor was lost; whether the transaction was committed is unknown"
+            self.end(messages.error_response("FATAL", "08007", text))
+        else:
+            text = "terminating connection because the query processor was lost; its transaction was rolled back"
+            self.end(messages.error_response("FATAL", "57P02", text))
+
+    def refuse(self, fields: dict[str, str] | None) -> None:
+        """There is no backend for it; what Postgres said about that, if anything."""
+        pending, self._pending = self._pending, None
+        if fields is not None:
+            text = messages.error_response("FATAL", fields.get("C", "XX000"), fields.get("M", "server unavailable"))
+            self.end(text)
+            return
+        error = messages.error_response("ERROR", "XX000", "server unavailable")
+        answer = messages.refuse_requests(pending or (), error, messages.IDLE)
+        if answer is None or self._reader.is_within_message or self._is_leaving:
+            self.end(messages.error_response("FATAL", "XX000", "server unavailable"))
+            return
+        self.write(answer)
+        self._listen()
+
+    def backend_is_writable(self) -> None:
+        self._listen()
+
+    # To the client.
+
+    def write(self, data: bytes) -> None:
+        if self.is_over or not data:
+            return
+        try:
+            records = self._records.encrypt(data)
+            if self._unsent:
+                self._unsent += records
+                return
+            self._unsent = write_some(self.descriptor, records)
+        except PeerGone:
+            self.end()
+            return
+        except TlsError as error:
+            self._abort(error.alert)
+            return
+        if self._unsent:
+            if self.backend is not None:
+                self.backend.listen(is_reading=False)
+            self._listen()
+
+    def _listen(self) -> None:
+        """To the client, if what it says can be passed on."""
+        if self.is_over:
+            return
+        backend = self.backend
+        can_take = self._pending is None and not self._unsent and (backend is None or not backend.has_unsent)
+        mask = (READ if can_take else 0) | (WRITE if self._unsent else 0)
+        if mask != self._mask:
+            self._mask = mask
+            self._front.poller.listen(self.descriptor, mask)
+
+    # The end.
+
+    def end(self, farewell: bytes = b"", *, is_orderly: bool = False) -> None:
+        """With a last message, or without a word."""
+        if self.is_over:
+            return
+        last = b""
+        try:
+            if farewell:
+                last = self._records.encrypt(farewell)
+            last += self._records.close_notify()
+        except TlsError:
+            pass  # nothing can be said any more
+        self._close(last, waits=bool(farewell), is_orderly=is_orderly)
+
+    def _abort(self, alert: bytes) -> None:
+        """The TLS session is broken."""
+        if not self.is_over:
+            self._close(alert, waits=bool(alert), is_orderly=False)
+
+    def _close(self, last: bytes, *, waits: bool, is_orderly: bool) -> None:
+        self.is_over = True
+        self._front.forget(self)
+        self._front.poller.remove(self.descriptor)
+        if self._pending is not None and self.backend is None:
+            self._front.withdraw(self, self._kind)
+        self._pending = None
+        self._records.close()
+        Farewell(self._front, self.descriptor, self._unsent + last, waits=waits or bool(self._unsent)).start()
+        self._unsent = b""
+        backend = self.backend
+        if backend is None or self._is_changing:
+            return  # or it is given up when its answer is here
+        self.backend = None
+        if self._reader.is_within_message:
+            backend.close()
+        else:
+            backend.leave(is_orderly=is_orderly)
