@@ -209,29 +209,46 @@ shared_map_readers_max(void)
 	return (uint32) load_word(get_storage_page()->readers_max);
 }
 
+BorealisTimestamp
+shared_applied_timestamp(void)
+{
+	return load_word(get_storage_page()->applied_timestamp);
+}
+
 bool
 shared_is_applied(BorealisTimestamp timestamp)
 {
-	return load_word(get_storage_page()->applied_timestamp) >= timestamp;
+	return shared_applied_timestamp() >= timestamp;
 }
 
 /* ---- waiting for storage ---- */
 
+static int64
+monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /*
- * Sleeps until the page's futex word is no longer the given one, a signal
- * arrives or a round is over.
+ * Sleeps until the page's futex word is no longer the given one and the
+ * timestamp may have been reached, a signal arrives or a round is over.
  */
 static void
-sleep_on_page(const StoragePage *page, uint32 seen)
+sleep_on_page(const StoragePage *page, uint32 seen, BorealisTimestamp timestamp)
 {
 #ifdef __linux__
 	static bool has_futex = true;
 
 	if (has_futex)
 	{
-		struct timespec timeout = {.tv_nsec = WAIT_ROUND_MS * 1000000L};
+		int64		end_ms = monotonic_ms() + WAIT_ROUND_MS;
+		struct timespec end = {.tv_sec = end_ms / 1000,.tv_nsec = end_ms % 1000 * 1000000L};
 
-		if (syscall(SYS_futex, &page->futex, FUTEX_WAIT, seen, &timeout, NULL, 0) == 0 ||
+		if (syscall(SYS_futex, &page->futex, FUTEX_WAIT_BITSET, seen, &end, NULL,
+					UINT32_C(1) << (timestamp % 32)) == 0 ||
 			errno == EAGAIN || errno == EINTR || errno == ETIMEDOUT)
 			return;
 		/* A sandbox that forbids it, a file system that cannot do it. */
@@ -241,15 +258,6 @@ sleep_on_page(const StoragePage *page, uint32 seen)
 	}
 #endif
 	pg_usleep(WAIT_POLL_US);
-}
-
-static int64
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void
@@ -280,7 +288,7 @@ sleep_until_applied(const StoragePage *page, BorealisTimestamp timestamp)
 					 errdetail("The transaction waits for commits that storage has not applied."),
 					 errhint("Check that storage runs and that its disk is not full, then retry.")));
 
-		sleep_on_page(page, seen);
+		sleep_on_page(page, seen, timestamp);
 		CHECK_FOR_INTERRUPTS();
 		if (!PostmasterIsAlive())
 			proc_exit(1);

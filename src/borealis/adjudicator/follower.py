@@ -15,7 +15,7 @@ from borealis.foundation.identifiers import NO_TIMESTAMP, Position
 from borealis.journal.reading import BatchRange, JournalView, Truncated, read_batches, read_giant
 from borealis.journal.recovery import JournalDamaged
 from borealis.wire.commit_messages import encode_refusal
-from borealis.wire.frames import Frame, FrameReader, encode_frame, encode_frame_header
+from borealis.wire.frames import Frame, FrameReader, Octets, encode_frame, encode_frame_header
 from borealis.wire.journal_batch import BatchHeader, decode_batch_header
 from borealis.wire.journal_messages import (
     FOLLOWER_LIMITS,
@@ -28,6 +28,8 @@ from borealis.wire.journal_messages import (
 
 _log = logging.getLogger("journal")
 _WRITE_BUFFER_BYTES: Final = 4 * 2**20
+# To copy a batch of this size costs less than a second system call.
+_COPIED_BYTES_MAX: Final = 16_384
 
 
 class JournalDesk(Protocol):
@@ -130,8 +132,7 @@ class Follower(asyncio.Protocol):
         recent = self._desk.recent
         if recent.covers(self._next):
             for position, batch in recent.since(self._next):
-                self._write(encode_frame_header(JournalFrame.BATCH, 0, len(batch)))
-                self._write(batch)
+                self._write_batch(batch)
                 self._next = Position(position + len(batch))
                 if not self._may_write.is_set():
                     return
@@ -175,6 +176,14 @@ class Follower(asyncio.Protocol):
         while piece := await asyncio.to_thread(next, pieces, b""):
             await self._may_write.wait()
             self._write(piece)
+
+    def _write_batch(self, batch: Octets) -> None:
+        header = encode_frame_header(JournalFrame.BATCH, 0, len(batch))
+        if len(batch) <= _COPIED_BYTES_MAX:
+            self._write(header + batch)
+            return
+        self._write(header)
+        self._write(batch)
 
     def _write(self, data: bytes | bytearray | memoryview) -> None:
         if self._transport is not None:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from borealis.foundation.errors import Unavailable
+from borealis.foundation.identifiers import Timestamp
 
 PAGE_BYTES: Final = 4096
 WORD_BYTES: Final = 8
@@ -40,6 +41,11 @@ class StorageWord(IntEnum):
     APPLIED_POSITION = 5
     PROCESS_ID = 6
     READERS_MAX = 7
+
+
+def wake_bit(timestamp: Timestamp) -> int:
+    """The bit of the futex under which readers wait for the watermark to reach a timestamp."""
+    return 1 << (timestamp & 31)
 
 
 class SharedPage:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from borealis.foundation.errors import InvariantViolation, Malformed
 from borealis.foundation.identifiers import CatalogVersion, Position, Relfilenode, SchemaVersion, Timestamp
+from borealis.foundation.pages import wake_bit
 from borealis.storage.journalled import (
     NOTHING,
     RecordPlace,
@@ -82,6 +83,8 @@ class ApplyPlan:
     drops: list[tuple[Timestamp, Relfilenode]] = field(default_factory=list)
     deltas: dict[Relfilenode, RelationSize] = field(default_factory=dict)
     octets: int = 0
+    wake_bits: int = 0
+    """Of the timestamps that readers may be waiting for: the last one of each batch."""
 
     @classmethod
     def start(cls, progress: Progress, giant_bytes: int) -> "ApplyPlan":
@@ -111,6 +114,7 @@ class ApplyPlan:
         after = self.after
         self.after = Progress(header.end, header.last_timestamp, after.catalog_version, after.schema_version)
         self.octets += len(data)
+        self.wake_bits |= wake_bit(header.last_timestamp)
         return True
 
     def _add_records(self, header: BatchHeader, data: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Final, Self
 from borealis.foundation.identifiers import Timestamp
 from borealis.foundation.pages import STORAGE_MAGIC, SharedPage, StorageWord
 from borealis.storage.apply import Progress
-from borealis.storage.futex import make_waker
+from borealis.storage.futex import EVERY_BIT, make_waker
 
 STATE_WORD: Final = 8
 GENERATION_WORD: Final = 9
@@ -54,14 +54,15 @@ class Publication:
     def publish_process(self, process_id: int) -> None:
         self._page.store(StorageWord.PROCESS_ID, process_id)
 
-    def publish_progress(self, progress: Progress) -> None:
+    def publish_progress(self, progress: Progress, wake_bits: int = EVERY_BIT) -> None:
+        """`wake_bits`: those of the timestamps that have been reached since the last time (futex.py)."""
         page = self._page
         page.store(StorageWord.APPLIED_POSITION, progress.position)
         page.fence()
         page.store(StorageWord.APPLIED, progress.timestamp)
         page.fence()
         page.store(StorageWord.FUTEX, (page.load(StorageWord.FUTEX) + 1) & _FUTEX_MASK)
-        self._wake()
+        self._wake(wake_bits)
 
     def publish_horizon(self, horizon: Timestamp) -> None:
         self._page.store(StorageWord.HORIZON, max(horizon, self.horizon))

@@ -240,7 +240,7 @@ class StorageServer:
                 self._listen()
             self._retry_at_ns = time.monotonic_ns() + self._settings.room_retry_interval_ns
             return
-        self._publication.publish_progress(self._replica.progress)
+        self._publication.publish_progress(self._replica.progress, plan.wake_bits)
         self._backoff.reset()
         self._housekeeper.applied(plan.writes)
         if self._stalled is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from borealis.foundation.identifiers import CatalogVersion, Position, SchemaVersion, Timestamp
-from borealis.foundation.pages import STORAGE_MAGIC, SharedPage, StorageWord
+from borealis.foundation.pages import STORAGE_MAGIC, SharedPage, StorageWord, wake_bit
 from borealis.storage.apply import Progress
 from borealis.storage.publication import GENERATION_WORD, Publication, State
 from borealis.storage.reader_slots import HEADER_BYTES, MAGIC, ReaderSlots
@@ -26,7 +26,10 @@ address = libc.mmap(None, 4096, 1, 1, descriptor.fileno(), 0)
 seen = struct.unpack_from("<I", page, 24)[0]
 print("waiting", flush=True)
 while struct.unpack_from("<I", page, 24)[0] == seen:
-    libc.syscall(ctypes.c_long(int(sys.argv[2])), ctypes.c_void_p(address + 24), 0, seen, None)
+    wait_bitset, bits = 9, ctypes.c_uint(int(sys.argv[3]))
+    libc.syscall(
+        ctypes.c_long(int(sys.argv[2])), ctypes.c_void_p(address + 24), wait_bitset, seen, None, None, bits
+    )
 print(struct.unpack_from("<Q", page, 8)[0], flush=True)
 """
 FUTEX_NUMBERS = {"x86_64": 202, "aarch64": 98}
@@ -69,14 +72,19 @@ def test_the_futex_word_stays_within_its_half(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.uname().machine not in FUTEX_NUMBERS or sys.platform != "linux", reason="needs futexes")
-def test_a_waiting_process_is_woken(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wakes_everybody", [True, False])
+def test_a_waiting_process_is_woken(tmp_path: Path, wakes_everybody: bool) -> None:
     path = tmp_path / "storage.page"
+    bit = wake_bit(Timestamp(4_711))
     with Publication(path) as publication:
-        command = [sys.executable, "-c", WAITER, str(path), str(FUTEX_NUMBERS[os.uname().machine])]
+        command = [sys.executable, "-c", WAITER, str(path), str(FUTEX_NUMBERS[os.uname().machine]), str(bit)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as waiter:
             assert waiter.stdout is not None
             assert waiter.stdout.readline() == "waiting\n"
-            publication.publish_progress(progress(64, 4_711))
+            if wakes_everybody:
+                publication.publish_progress(progress(64, 4_711))
+            else:
+                publication.publish_progress(progress(64, 4_711), bit)
             assert waiter.stdout.readline() == "4711\n"
 
 
