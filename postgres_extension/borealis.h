@@ -33,6 +33,7 @@ extern int	borealis_commit_timeout_s;
 
 /* True when the relation's rows live in Borealis (its table AM is ours). */
 extern bool relation_is_borealis(Relation relation);
+extern bool table_is_borealis(Oid table);
 /* The same for an index: it indexes a Borealis table. */
 extern bool index_is_borealis(Relation index);
 

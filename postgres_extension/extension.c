@@ -10,6 +10,7 @@
 #include "storage/ipc.h"
 #include "utils/guc.h"
 
+#include "contention.h"
 #include "ddl_log.h"
 #include "index_am.h"
 #include "outcome.h"
@@ -57,6 +58,7 @@ define_settings(void)
 							NULL, &borealis_commit_timeout_s, 30, 1, 3600,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	session_state_define_setting();
+	contention_init();
 	MarkGUCPrefixReserved("borealis");
 }
 
@@ -66,7 +68,10 @@ start_shared_memory(void)
 	if (previous_shmem_startup)
 		previous_shmem_startup();
 	if (borealis_run_directory[0] != '\0')
+	{
 		shared_pages_startup();
+		contention_startup();
+	}
 }
 
 void

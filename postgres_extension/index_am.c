@@ -29,7 +29,7 @@ relation_is_borealis(Relation relation)
 	return relation->rd_tableam == &borealis_table_am;
 }
 
-static bool
+bool
 table_is_borealis(Oid table)
 {
 	Relation	relation;

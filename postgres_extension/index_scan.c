@@ -17,11 +17,13 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "contention.h"
 #include "ddl_log.h"
 #include "index_am.h"
 #include "index_range.h"
 #include "layout.h"
 #include "merge_scan.h"
+#include "planner_support.h"
 #include "range_cursor.h"
 #include "row_access.h"
 
@@ -123,6 +125,9 @@ start(IndexScanDesc scan, BorealisIndexScan *so)
 	index_ranges_build(&so->ranges, so->index, index_layout(so->index), &so->prefix,
 					   scan->keyData, scan->numberOfKeys);
 	MemoryContextSwitchTo(old);
+	if (so->holds_rows && so->ranges.at_most_one && so->ranges.count == 1 &&
+		running_statement_changes(RelationGetRelid(so->table)) && relation_has_committed(so->table))
+		contention_before_change(so->ranges.ranges[0].lower, so->ranges.ranges[0].lower_size);
 	range_cursor_start(&so->cursor, so->ranges.ranges, so->ranges.count,
 					   relation_has_committed(so->holds_rows ? so->table : so->index),
 					   snapshot_command(scan->xs_snapshot),

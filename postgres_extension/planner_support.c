@@ -8,7 +8,10 @@
 
 #include "access/genam.h"
 #include "executor/executor.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
 #include "optimizer/plancat.h"
+#include "parser/parsetree.h"
 #include "tcop/pquery.h"
 #include "utils/lsyscache.h"
 #include "utils/portal.h"
@@ -21,8 +24,12 @@
 #define MAP_FANOUT 100
 
 static get_relation_info_hook_type previous_get_relation_info = NULL;
+static set_rel_pathlist_hook_type previous_set_rel_pathlist = NULL;
 static ExecutorRun_hook_type previous_executor_run = NULL;
 static ExecutorFinish_hook_type previous_executor_finish = NULL;
+
+/* The innermost one that is being executed. */
+static const PlannedStmt *running_statement = NULL;
 
 /*
  * The local file of an index is one page, whatever the index holds: tell the
@@ -72,11 +79,66 @@ estimate_index_sizes(PlannerInfo *root, Oid table_oid, bool is_inheritance_paren
 	}
 }
 
-static bool
-comes_back_for_rows(const QueryDesc *query)
+/*
+ * A lookup by a whole unique key is one seek in the map, whatever the size of
+ * the table.  The planner compares pages: for a table of one page it would read
+ * all rows.  Those are not cheaper here, and rows that are written all the time
+ * have many versions to step over.  So where a condition fixes a unique key,
+ * whole scans are no alternative.
+ */
+static void
+prefer_unique_lookups(PlannerInfo *root, RelOptInfo *rel, Index index, RangeTblEntry *entry)
 {
-	const PlannedStmt *plan = query->plannedstmt;
+	Path	   *scan = NULL;
+	ListCell   *cell;
 
+	if (previous_set_rel_pathlist)
+		previous_set_rel_pathlist(root, rel, index, entry);
+
+	if (!IS_SIMPLE_REL(rel) || entry->rtekind != RTE_RELATION || entry->inh ||
+		entry->tablesample != NULL || !table_is_borealis(entry->relid) ||
+		!relation_has_unique_index_for(root, rel, NIL, NIL, NIL))
+		return;
+	foreach(cell, rel->pathlist)
+	{
+		if (((Path *) lfirst(cell))->pathtype == T_SeqScan)
+		{
+			scan = lfirst(cell);
+			rel->pathlist = foreach_delete_current(rel->pathlist, cell);
+		}
+	}
+	create_index_paths(root, rel);
+	/* an index of another collation is of no use */
+	if (rel->pathlist == NIL && scan != NULL)
+		add_path(rel, scan);
+}
+
+bool
+running_statement_changes(Oid table)
+{
+	ListCell   *cell;
+
+	if (running_statement == NULL)
+		return false;
+	foreach(cell, running_statement->resultRelations)
+	{
+		if (rt_fetch(lfirst_int(cell), running_statement->rtable)->relid == table)
+			return true;
+	}
+	foreach(cell, running_statement->rowMarks)
+	{
+		const PlanRowMark *mark = lfirst(cell);
+
+		if ((mark->markType == ROW_MARK_EXCLUSIVE || mark->markType == ROW_MARK_NOKEYEXCLUSIVE) &&
+			rt_fetch(mark->rti, running_statement->rtable)->relid == table)
+			return true;
+	}
+	return false;
+}
+
+static bool
+comes_back_for_rows(const PlannedStmt *plan)
+{
 	if (plan->commandType != CMD_SELECT || plan->rowMarks != NIL || plan->hasModifyingCTE)
 		return true;
 	/* WHERE CURRENT OF may name it */
@@ -86,9 +148,11 @@ comes_back_for_rows(const QueryDesc *query)
 static void
 run_executor(QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once)
 {
-	bool		outer = row_handles_are_kept;
+	bool		outer_kept = row_handles_are_kept;
+	const PlannedStmt *outer = running_statement;
 
-	row_handles_are_kept = comes_back_for_rows(query);
+	row_handles_are_kept = comes_back_for_rows(query->plannedstmt);
+	running_statement = query->plannedstmt;
 	PG_TRY();
 	{
 		if (previous_executor_run)
@@ -98,7 +162,8 @@ run_executor(QueryDesc *query, ScanDirection direction, uint64 count, bool execu
 	}
 	PG_FINALLY();
 	{
-		row_handles_are_kept = outer;
+		row_handles_are_kept = outer_kept;
+		running_statement = outer;
 	}
 	PG_END_TRY();
 }
@@ -107,9 +172,11 @@ run_executor(QueryDesc *query, ScanDirection direction, uint64 count, bool execu
 static void
 finish_executor(QueryDesc *query)
 {
-	bool		outer = row_handles_are_kept;
+	bool		outer_kept = row_handles_are_kept;
+	const PlannedStmt *outer = running_statement;
 
-	row_handles_are_kept = comes_back_for_rows(query);
+	row_handles_are_kept = comes_back_for_rows(query->plannedstmt);
+	running_statement = query->plannedstmt;
 	PG_TRY();
 	{
 		if (previous_executor_finish)
@@ -119,7 +186,8 @@ finish_executor(QueryDesc *query)
 	}
 	PG_FINALLY();
 	{
-		row_handles_are_kept = outer;
+		row_handles_are_kept = outer_kept;
+		running_statement = outer;
 	}
 	PG_END_TRY();
 }
@@ -129,6 +197,8 @@ planner_support_init(void)
 {
 	previous_get_relation_info = get_relation_info_hook;
 	get_relation_info_hook = estimate_index_sizes;
+	previous_set_rel_pathlist = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = prefer_unique_lookups;
 	previous_executor_run = ExecutorRun_hook;
 	ExecutorRun_hook = run_executor;
 	previous_executor_finish = ExecutorFinish_hook;

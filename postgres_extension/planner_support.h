@@ -8,4 +8,7 @@
 
 extern void planner_support_init(void);
 
+/* Does the statement under way change rows of the table, or lock them against change? */
+extern bool running_statement_changes(Oid table);
+
 #endif							/* BOREALIS_PLANNER_SUPPORT_H */

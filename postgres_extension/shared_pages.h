@@ -36,6 +36,8 @@ extern uint32 shared_map_readers_max(void);
 extern void shared_wait_applied(BorealisTimestamp timestamp);
 /* The cheap test that comes first. */
 extern bool shared_is_applied(BorealisTimestamp timestamp);
+/* The newest commit that storage has applied, with all before it. */
+extern BorealisTimestamp shared_applied_timestamp(void);
 
 /*
  * This backend's reader slot: publishes the read timestamp, so that storage

@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "key_order.h"
+#include "read_set.h"
 #include "storage_map.h"
 #include "storage_reader.h"
 #include "transaction.h"
@@ -333,6 +334,7 @@ storage_read_range(RangeBatch *batch,
 
 	if (lower_size > sizeof(batch->resume) || upper_size > sizeof(batch->resume))
 		elog(ERROR, "bound of %u bytes in a range", Max(lower_size, upper_size));
+	read_set_add(lower, lower_size, upper, upper_size);
 	batch->size = 0;
 	batch->count = 0;
 	do
@@ -395,6 +397,7 @@ storage_reader_prefetch(RangeBatch *batch, const PrefetchKey *keys, int count,
 	};
 	FillResult	result;
 
+	read_set_add_unknown();
 	batch->size = 0;
 	batch->count = 0;
 	do

@@ -18,6 +18,7 @@
 #include "port/pg_bswap.h"
 #include "utils/memutils.h"
 
+#include "read_set.h"
 #include "storage_map.h"
 #include "storage_reader.h"
 #include "transaction.h"
@@ -38,6 +39,7 @@ storage_read(const uint8 *key, uint32 key_size, BorealisTimestamp timestamp,
 	StoredVersion version;
 	int			status;
 
+	read_set_add_key(key, key_size);
 	for (;;)
 	{
 		uint32		size_wanted = 0;
@@ -72,10 +74,28 @@ storage_exists(const uint8 *key, uint32 key_size, BorealisTimestamp timestamp)
 	StoredVersion version;
 	int			status;
 
+	read_set_add_key(key, key_size);
 	storage_map_begin();
 	status = storage_map_find_live(key, key_size, timestamp, &version);
 	storage_map_end();
 	return finish_point_read(status);
+}
+
+bool
+storage_is_newer(const uint8 *key, uint32 key_size, BorealisTimestamp timestamp)
+{
+	StoredVersion version;
+	bool		is_newer;
+	int			status;
+
+	storage_map_begin();
+	status = storage_map_seek(key, key_size, 0, &version);
+	is_newer = status == 0 && stored_version_has_key(&version, key, key_size) &&
+		version.inverted_timestamp < INVERT_TIMESTAMP(timestamp);
+	storage_map_end();
+	if (unlikely(status != 0 && status != MDB_NOTFOUND))
+		storage_map_report(status);
+	return is_newer;
 }
 
 void

@@ -35,6 +35,13 @@ extern bool storage_read(const uint8 *key, uint32 key_size,
 extern bool storage_exists(const uint8 *key, uint32 key_size,
 						   BorealisTimestamp timestamp);
 
+/*
+ * True if the key has a version newer than the timestamp, as far as storage has
+ * applied.  Not noted in the read set: it is no read at the timestamp.
+ */
+extern bool storage_is_newer(const uint8 *key, uint32 key_size,
+							 BorealisTimestamp timestamp);
+
 /* An item of a batch: a MAXALIGNed value, its key behind it. */
 typedef struct RangeItem
 {

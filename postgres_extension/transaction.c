@@ -17,9 +17,11 @@
 #include "catalog_freshness.h"
 #include "catalog_state.h"
 #include "commit_client.h"
+#include "contention.h"
 #include "ddl_log.h"
 #include "layout.h"
 #include "outcome.h"
+#include "read_set.h"
 #include "row_handle.h"
 #include "sequence.h"
 #include "session_flags.h"
@@ -95,6 +97,40 @@ bool
 transaction_has_read_timestamp(void)
 {
 	return current.has_read_timestamp;
+}
+
+/*
+ * The order matters: what storage has applied before the read set is looked at
+ * is in the map then; the versions of the catalogs are published before the
+ * timestamp that needs them, so the transaction's own is in force at the later
+ * one if it still is the published one afterwards.
+ */
+bool
+transaction_advance(bool to_acknowledged)
+{
+	BorealisTimestamp timestamp;
+
+	Assert(current.has_read_timestamp);
+	if (read_set_is_too_large() || !ddl_log_is_empty())
+		return false;
+	timestamp = to_acknowledged ? shared_acknowledged_timestamp() : shared_applied_timestamp();
+	if (timestamp <= current.read_timestamp)
+		return false;
+	if (!shared_is_applied(timestamp))
+		shared_wait_applied(timestamp);
+	if (!read_set_is_unchanged(current.read_timestamp))
+		return false;
+	if (shared_schema_version() != current.schema_version ||
+		local_schema_version_begun() != current.schema_version)
+		return false;
+	if (!reader_slot_publish(timestamp))
+	{
+		/* beyond the newer timestamp, so beyond ours: too old */
+		transaction_check_horizon();
+		return false;
+	}
+	current.read_timestamp = timestamp;
+	return true;
 }
 
 uint64
@@ -218,6 +254,8 @@ end_transaction(void)
 		age_timer_stop();
 		current.has_read_timestamp = false;
 	}
+	contention_end();
+	read_set_reset();
 	write_set_reset();
 	row_handles_reset();
 	layout_reset();

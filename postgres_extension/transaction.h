@@ -16,6 +16,14 @@
 extern BorealisTimestamp transaction_read_timestamp(void);
 extern bool transaction_has_read_timestamp(void);
 
+/*
+ * Moves the read timestamp forward, so that the transaction goes on as if it had
+ * begun later: to what storage has applied, or, waiting for that, to what has
+ * been acknowledged.  False, with nothing changed, if it cannot: something that
+ * it has read is not the same at the later timestamp, or may not be.
+ */
+extern bool transaction_advance(bool to_acknowledged);
+
 /* Reads of the map that found themselves below the horizon: ERROR 54000. */
 extern void transaction_check_horizon(void);
 
