@@ -115,21 +115,40 @@ borealis_index_end(IndexScanDesc scan)
 	pfree(so);
 }
 
+/*
+ * Is the one row of the scan's range our own?  Then there is no need to look for
+ * a committed one.
+ */
+static bool
+own_row_is_all(IndexScanDesc scan, const BorealisIndexScan *so)
+{
+	WriteEntry *entry;
+
+	if (!so->holds_rows || !so->ranges.at_most_one || so->ranges.count != 1 ||
+		write_set_is_empty())
+		return false;
+	entry = write_set_find(so->ranges.ranges[0].lower, so->ranges.ranges[0].lower_size);
+	return entry != NULL &&
+		write_entry_visible(entry, snapshot_command(scan->xs_snapshot)) != NULL;
+}
+
 static void
 start(IndexScanDesc scan, BorealisIndexScan *so)
 {
 	MemoryContext old;
+	bool		has_committed = relation_has_committed(so->holds_rows ? so->table : so->index);
 
 	MemoryContextReset(so->range_context);
 	old = MemoryContextSwitchTo(so->range_context);
 	index_ranges_build(&so->ranges, so->index, index_layout(so->index), &so->prefix,
 					   scan->keyData, scan->numberOfKeys);
 	MemoryContextSwitchTo(old);
-	if (so->holds_rows && so->ranges.at_most_one && so->ranges.count == 1 &&
-		running_statement_changes(RelationGetRelid(so->table)) && relation_has_committed(so->table))
+	if (has_committed && own_row_is_all(scan, so))
+		has_committed = false;
+	else if (has_committed && so->holds_rows && so->ranges.at_most_one && so->ranges.count == 1 &&
+			 running_statement_changes(RelationGetRelid(so->table)))
 		contention_before_change(so->ranges.ranges[0].lower, so->ranges.ranges[0].lower_size);
-	range_cursor_start(&so->cursor, so->ranges.ranges, so->ranges.count,
-					   relation_has_committed(so->holds_rows ? so->table : so->index),
+	range_cursor_start(&so->cursor, so->ranges.ranges, so->ranges.count, has_committed,
 					   snapshot_command(scan->xs_snapshot),
 					   so->ranges.at_most_one ? 1 : SCAN_ITEMS_FIRST);
 	so->ranges_are_built = true;

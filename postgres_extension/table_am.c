@@ -168,6 +168,58 @@ table_estimate(Relation rel, double *rows, double *bytes)
 	*bytes = Max(counted_bytes + own_bytes, 0);
 }
 
+/*
+ * What the planner was told of a table a moment ago is good enough for the next
+ * statement, and saves it a look into the map.
+ */
+#define RECENT_ESTIMATES	64	/* a power of two */
+#define RECENT_US			10000
+
+typedef struct RecentEstimate
+{
+	RelFileNumber relfilenode;
+	TimestampTz made_at;
+	double		rows;
+	double		bytes;
+} RecentEstimate;
+
+static RecentEstimate recent_estimates[RECENT_ESTIMATES];
+
+static RecentEstimate *
+recent_estimate(RelFileNumber relfilenode)
+{
+	return &recent_estimates[relfilenode % RECENT_ESTIMATES];
+}
+
+void
+table_forget_estimate(RelFileNumber relfilenode)
+{
+	RecentEstimate *recent = recent_estimate(relfilenode);
+
+	if (recent->relfilenode == relfilenode)
+		recent->relfilenode = InvalidRelFileNumber;
+}
+
+static void
+estimate_for_planner(Relation rel, double *rows, double *bytes)
+{
+	RelFileNumber relfilenode = rel->rd_locator.relNumber;
+	RecentEstimate *recent = recent_estimate(relfilenode);
+	TimestampTz now = GetCurrentStatementStartTimestamp();
+
+	if (recent->relfilenode == relfilenode && now >= recent->made_at &&
+		now - recent->made_at < RECENT_US)
+	{
+		*rows = recent->rows;
+		*bytes = recent->bytes;
+		return;
+	}
+	table_estimate(rel, rows, bytes);
+	/* what this transaction adds is counted as it goes */
+	if (!table_has_own_estimate(rel))
+		*recent = (RecentEstimate) {relfilenode, now, *rows, *bytes};
+}
+
 static uint64
 relation_size(Relation rel, ForkNumber forkNumber)
 {
@@ -189,7 +241,7 @@ relation_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
 	double		rows;
 	double		bytes;
 
-	table_estimate(rel, &rows, &bytes);
+	estimate_for_planner(rel, &rows, &bytes);
 	*tuples = rows;
 	*pages = (BlockNumber) Min((bytes + BLCKSZ - 1) / BLCKSZ, MaxBlockNumber);
 	/* as for heap: a table that looks empty has probably not been looked at since it was filled */

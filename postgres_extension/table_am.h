@@ -94,6 +94,9 @@ extern bool table_update_kept_entry(const WriteVersion *version, Oid index);
 
 /* What this transaction added to the table: an estimate for the planner. */
 extern void table_own_estimate(Relation rel, int64 *rows, int64 *bytes);
+extern bool table_has_own_estimate(Relation rel);
+/* The number of its rows is about to change. */
+extern void table_forget_estimate(RelFileNumber relfilenode);
 
 extern void table_modify_reset(void);	/* end of transaction */
 

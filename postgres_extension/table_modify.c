@@ -101,7 +101,10 @@ count_own(Relation rel, int64 rows, int64 bytes)
 	{
 		last = hash_search(own_estimates, &relfilenode, HASH_ENTER, &found);
 		if (!found)
+		{
 			last->rows = last->bytes = 0;
+			table_forget_estimate(relfilenode);
+		}
 	}
 	last->rows += rows;
 	last->bytes += bytes;
@@ -116,6 +119,13 @@ table_own_estimate(Relation rel, int64 *rows, int64 *bytes)
 		estimate = hash_search(own_estimates, &rel->rd_locator.relNumber, HASH_FIND, NULL);
 	*rows = estimate ? estimate->rows : 0;
 	*bytes = estimate ? estimate->bytes : 0;
+}
+
+bool
+table_has_own_estimate(Relation rel)
+{
+	return own_estimates != NULL &&
+		hash_search(own_estimates, &rel->rd_locator.relNumber, HASH_FIND, NULL) != NULL;
 }
 
 void
@@ -358,7 +368,14 @@ begin_change(Relation rel, ItemPointer tid, CommandId cid, TM_FailureData *tmfd,
 	result = check_own_changes(address, tid, cid, tmfd);
 	if (result != TM_Ok)
 		return result;
-	if (!row_read(rel, address, &value, stored_size))
+	/* mostly the row that the plan has just found: no second look into the map */
+	if (address->version == NULL && current_row.value != NULL &&
+		current_row.address.version == NULL && ItemPointerEquals(tid, &current_row.handle))
+	{
+		value = current_row.value;
+		*stored_size = current_row.value_size;
+	}
+	else if (!row_read(rel, address, &value, stored_size))
 		elog(ERROR, "row to be changed in table \"%s\" has vanished",
 			 RelationGetRelationName(rel));
 	row_buffer_init(old, CurrentMemoryContext);
