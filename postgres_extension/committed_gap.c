@@ -13,6 +13,7 @@
 
 #include "committed_gap.h"
 #include "layout.h"
+#include "read_set.h"
 #include "storage_reader.h"
 #include "transaction.h"
 
@@ -101,7 +102,11 @@ committed_key_exists(const uint8 *key, uint32 key_size)
 	}
 	if (gap.upper.len > 0 && compare(key, key_size, &gap.upper) < 0 &&
 		compare(key, key_size, &gap.lower) >= 0)
+	{
+		/* the gap may have been found by an earlier transaction */
+		read_set_add_key(key, key_size);
 		return false;
+	}
 
 	looks_ahead = is_ascending(key, key_size);
 	set_bytes(&gap.last, key, key_size);

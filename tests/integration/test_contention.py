@@ -127,6 +127,20 @@ def test_it_stays_when_something_that_was_read_has_changed(
     assert value(other, 50) == 10
 
 
+def test_keys_that_an_earlier_transaction_found_free_were_read_too(session: Connection, other: Connection) -> None:
+    """A load in key order remembers where the next committed key is, also for the next transaction."""
+    session.execute("INSERT INTO rows SELECT n, 0, 0 FROM generate_series(1000, 1002) n")
+    session.rollback()
+    session.execute("INSERT INTO rows VALUES (1003, 0, 0)")
+    with other.transaction():
+        add(other, 50, 10)
+        other.execute("INSERT INTO rows VALUES (1003, 1, 1)")
+    value(other, 50)
+    add(session, 50)
+    with pytest.raises(CONFLICT, match="OC000"):
+        session.commit()
+
+
 def test_it_stays_for_an_open_cursor_over_everything(session: Connection, other: Connection) -> None:
     with session.cursor("all_rows") as cursor:
         cursor.execute("SELECT key, value FROM rows ORDER BY key")
