@@ -10,6 +10,7 @@ import logging
 import re
 import sqlite3
 import uuid
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,7 @@ from borealis.relay.refusals import Refusal
 from borealis.relay.startup_packet import DATABASE, Refused
 
 _log = logging.getLogger("gate")
+_ENDPOINTS_MAX: Final = 4_096
 _ACCESS_KEY: Final = re.compile(r"X-Amz-Credential=([A-Z0-9]{16,32})%2F")
 _GONE: Final = frozenset({ClusterStatus.DELETING, ClusterStatus.DELETED})
 """Clusters in these states are treated as if they had never been."""
@@ -162,7 +164,7 @@ def _wanted(claim: Claim) -> EndpointName | ClusterIdentifier:
     except InvalidName:
         raise Refused(refusals.UNKNOWN_CLUSTER) from None
     try:
-        endpoint = EndpointName.parse(claim.server_name)
+        endpoint = _parse_endpoint(claim.server_name)
     except InvalidName:
         if identifier is not None:
             return identifier
@@ -170,6 +172,12 @@ def _wanted(claim: Claim) -> EndpointName | ClusterIdentifier:
     if identifier is not None and identifier != endpoint.identifier:
         raise Refused(refusals.CLUSTER_MISMATCH)
     return endpoint
+
+
+@lru_cache(_ENDPOINTS_MAX)
+def _parse_endpoint(server_name: str) -> EndpointName:
+    """Names of at most 255 bytes, the same ones again and again."""
+    return EndpointName.parse(server_name)
 
 
 def _policy_of(cluster: Cluster) -> Policy | None:

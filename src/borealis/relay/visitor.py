@@ -136,15 +136,20 @@ class Visitor:
             self._loop.remove_reader(self.connection)
 
     def _read(self) -> None:
-        try:
-            data = self.connection.recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if self._is_last_word_said:
-            self._drain(len(data))
-            return
+        """Until there is nothing left: a connection that was reset with data unread is reported only once."""
+        while self._is_watched:
+            try:
+                data = self.connection.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if self._is_last_word_said:
+                self._drain(len(data))
+            else:
+                self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
         if self._is_silent and data:
             self._is_silent = False
             self._desk.note_first_byte(self)
