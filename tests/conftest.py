@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.cluster import Cluster, Connection, StartCluster
 from tests.stock import StockServer
@@ -17,6 +18,11 @@ FAILED = pytest.StashKey[bool]()
 
 # Bound on the end of the threads of tests that are over.
 THREADS_END_S = 60
+
+
+# How long an example takes is the machine's business: on a busy one, a limit would fail tests that found nothing.
+settings.register_profile("borealis", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("borealis")
 
 
 def pytest_unconfigure() -> None:

@@ -77,7 +77,6 @@ header_values = st.text(alphabet="ab \t,;=\xe0\xe4", max_size=12)
     body=st.binary(max_size=40),
     key=st.integers(0, 1),
 )
-@settings(deadline=None)
 def test_any_request_that_the_sdk_signs_is_taken(
     desk: Desk,
     path: list[str],
@@ -181,7 +180,7 @@ def test_a_malformed_authorization_is_told(desk: Desk, value: str | None, cause:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_a_changed_character_of_the_authorization_is_refused(desk: Desk, data: st.DataObject) -> None:
     request = sign_request(desk.keys[0], "GET", f"{API}/cluster", now_s=NOW_S)
     value = request.values_of("authorization")[0]

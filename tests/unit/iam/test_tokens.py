@@ -80,7 +80,6 @@ labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
     lifetime_s=st.integers(0, LIFETIME_S_MAX),
     age=st.floats(0, 1),
 )
-@settings(deadline=None)
 def test_every_token_of_the_sdk_is_taken_for_as_long_as_it_lasts(
     desk: Desk, key: int, is_admin: bool, region: str, host: str, lifetime_s: int, age: float
 ) -> None:
@@ -94,7 +93,6 @@ def test_every_token_of_the_sdk_is_taken_for_as_long_as_it_lasts(
 
 
 @given(key=st.integers(0, 1), seed=st.integers(0, 1000))
-@settings(deadline=None)
 def test_the_order_of_parameters_is_free(desk: Desk, key: int, seed: int) -> None:
     host, _, query = make_token(desk.keys[key]).partition("/?")
     pairs = query.split("&")
@@ -103,7 +101,7 @@ def test_the_order_of_parameters_is_free(desk: Desk, key: int, seed: int) -> Non
 
 
 @given(data=st.data(), key=st.integers(0, 1))
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_a_changed_character_is_refused(desk: Desk, data: st.DataObject, key: int) -> None:
     token = make_token(desk.keys[key])
     position = data.draw(st.integers(0, len(token) - 1))
@@ -114,7 +112,7 @@ def test_a_changed_character_is_refused(desk: Desk, data: st.DataObject, key: in
 
 
 @given(data=st.data(), key=st.integers(0, 1))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_a_missing_or_an_added_piece_is_refused(desk: Desk, data: st.DataObject, key: int) -> None:
     token = make_token(desk.keys[key])
     begin = data.draw(st.integers(0, len(token)))
@@ -128,7 +126,6 @@ def test_a_missing_or_an_added_piece_is_refused(desk: Desk, data: st.DataObject,
 
 
 @given(data=st.data())
-@settings(deadline=None)
 def test_parts_of_one_token_pasted_into_another_are_refused(desk: Desk, data: st.DataObject) -> None:
     """Each parameter of one valid token in the place of the same one of another valid token."""
     first = make_token(desk.keys[data.draw(st.integers(0, 1))], is_admin=data.draw(st.booleans()), lifetime_s=60)
@@ -238,7 +235,6 @@ def test_users_go_with_their_action() -> None:
 
 
 @given(token=st.data())
-@settings(deadline=None)
 def test_refusals_repeat_neither_signatures_nor_session_tokens(desk: Desk, token: st.DataObject) -> None:
     good = make_token(desk.keys[1])
     signature, session = (
