@@ -1,5 +1,6 @@
 """What the host knows of the clusters, asked when somebody wants to know, at most once a second."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -13,6 +14,7 @@ from borealis.placement import ClusterState, HostedCluster
 
 _log = logging.getLogger("hosted")
 _FRESH_NS: Final = NANOSECONDS_PER_SECOND
+_AHEAD_S: Final = 0.5
 _AWAKE: Final = frozenset({ClusterState.AWAKE, ClusterState.STARTING})
 
 
@@ -34,8 +36,13 @@ class HostedClusters:
         self._last_used: dict[str, Timestamp] = {}
 
     async def names_ahead(self) -> list[str]:
+        """Of clusters that were started ahead. A host that is busy is not waited for: without a name from it a cluster
+        takes longer to become active, and its creation is answered all the same."""
         try:
-            return await self._host.ahead()
+            return await asyncio.wait_for(self._host.ahead(), _AHEAD_S)
+        except TimeoutError:
+            _log.info("a cluster is made without one that was started ahead: the host is busy")
+            return []
         except BorealisError as error:
             _log.warning("a cluster is made without one that was started ahead: %s", error)
             return []

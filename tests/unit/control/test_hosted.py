@@ -80,6 +80,15 @@ def test_what_the_host_does_not_have_is_failed() -> None:
     assert shown(HostedClusters(ListHost(), StandingClock())) is ClusterStatus.FAILED
 
 
+def test_a_busy_host_is_not_waited_for() -> None:
+    class BusyHost(ListHost):
+        async def ahead(self) -> list[str]:
+            await asyncio.Event().wait()
+            return []
+
+    assert asyncio.run(HostedClusters(BusyHost(), StandingClock()).names_ahead()) == []
+
+
 def test_without_the_host_the_stored_status_is_shown() -> None:
     host = ListHost([AWAKE], is_away=True)
     hosted = HostedClusters(host, StandingClock())
