@@ -17,7 +17,10 @@ import boto3
 from botocore.config import Config
 
 from borealis.foundation.identifiers import Timestamp
-from borealis.iam import IamStore
+from borealis.iam import IamReader, IamStore
+from borealis.iam.assume_role import assume_role
+from borealis.iam.context import RequestContext
+from borealis.iam.records import TemporaryCredentials
 
 START_S = 30.0
 STOP_S = 30.0
@@ -126,6 +129,18 @@ class RunningControl:
         with IamStore.open(self.data / "control", secrets.token_bytes) as store:
             return make_user(store, name, statements, account)
 
+    def role_session(self, name: str, *statements: dict[str, Any]) -> TemporaryCredentials:
+        """Temporary credentials of a new role with these permissions, taken on by the administrator."""
+        trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+        folder = self.data / "control"
+        with IamStore.open(folder, secrets.token_bytes) as store:
+            role = store.entities.create_role(ACCOUNT, name, document(trust), now())
+            store.policies.put_inline(role, "permissions", document(*statements))
+        with IamReader.open(folder) as reader:
+            caller = reader.find_credential(self.key[0], None, now()).verified()
+            context = RequestContext(now(), REGION)
+            return assume_role(reader, caller, role.arn, "session", context, secrets.token_bytes)
+
     def deactivate(self, access_key: str) -> None:
         with IamStore.open(self.data / "control", secrets.token_bytes) as store:
             store.access_keys.set_active(access_key, False)
@@ -157,10 +172,13 @@ def make_user(store: IamStore, name: str, statements: tuple[dict[str, Any], ...]
         store.entities.create_account(account, now())
     user = store.entities.create_user(account, name, now())
     if statements:
-        document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
-        store.policies.put_inline(user, "permissions", document)
+        store.policies.put_inline(user, "permissions", document(*statements))
     key = store.access_keys.create(user, now())
     return key.id, key.secret.reveal()
+
+
+def document(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 def now() -> Timestamp:

@@ -170,6 +170,19 @@ def test_a_wrong_signature_is_refused(shared: RunningControl, change: dict[str, 
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
+def test_temporary_credentials_act_as_their_role(client: Any, shared: RunningControl) -> None:
+    identifier, name = make_cluster(client), unique()
+    session = shared.role_session(name, allow("dsql:GetCluster"))
+    key = (session.access_key_id, session.secret.reveal())
+    role = shared.client(key, aws_session_token=session.session_token.reveal())
+    assert role.get_cluster(identifier=identifier)["identifier"] == identifier
+    answer = refusal("AccessDeniedException", role.delete_cluster, identifier=identifier)
+    assert answer["message"].startswith(
+        f"User: arn:aws:sts::000000000000:assumed-role/{name}/session is not authorized"
+    )
+    refusal("UnrecognizedClientException", shared.client(key).get_cluster, identifier=identifier)
+
+
 def test_a_key_that_is_taken_away_works_no_more(shared: RunningControl) -> None:
     key = shared.user(unique(), allow("dsql:ListClusters", resource="*"))
     user = shared.client(key)
