@@ -118,7 +118,9 @@ class Api:
             text = f"{route.operation.name} is not supported here: there are no streams."
             raise validation(ValidationReason.OTHER, text)
         fields = gather(route.operation.input, route.labels, _group(parse_query(query)), parse_body(request.body))
-        return await operate(Call(route.operation, fields, caller, now, request.source_ip, self._is_secure))
+        result = await operate(Call(route.operation, fields, caller, now, request.source_ip, self._is_secure))
+        known.resource = known.resource or result.get("identifier")  # of a new cluster
+        return result
 
     def _record(self, request: HttpRequest, request_id: str, known: _Known, error: ApiError | None) -> None:
         caller = known.caller

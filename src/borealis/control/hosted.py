@@ -15,6 +15,7 @@ from borealis.placement import ClusterState, HostedCluster
 _log = logging.getLogger("hosted")
 _FRESH_NS: Final = NANOSECONDS_PER_SECOND
 _AHEAD_S: Final = 0.5
+_LIST_S: Final = 2.0
 _AWAKE: Final = frozenset({ClusterState.AWAKE, ClusterState.STARTING})
 
 
@@ -31,6 +32,9 @@ class HostedClusters:
         self._host = host
         self._clock = clock
         self._asked = NO_TIMESTAMP
+        # Numbers of the last question that was put and of the last that was answered.
+        self._question = self._answered = 0
+        self._asking = asyncio.Lock()
         self._hosted: dict[str, HostedCluster] = {}
         # When each was last seen with a session, or first seen awake.
         self._last_used: dict[str, Timestamp] = {}
@@ -52,7 +56,7 @@ class HostedClusters:
             return cluster.status
         is_known = cluster.identifier in self._hosted
         # What was asked for before the cluster was made does not know it.
-        if (not is_known or self._clock.now() - self._asked >= _FRESH_NS) and not await self._ask():
+        if (not is_known or not self._is_fresh()) and not await self._ask():
             return cluster.status
         hosted = self._hosted.get(cluster.identifier)
         if hosted is None:
@@ -61,12 +65,23 @@ class HostedClusters:
         last_used = self._last_used.get(cluster.identifier, NO_TIMESTAMP)
         return shown_status(cluster.status, hosted.state in _AWAKE, last_used, self._clock.now())
 
+    def _is_fresh(self) -> bool:
+        return self._clock.now() - self._asked < _FRESH_NS
+
     async def _ask(self) -> bool:
+        """Whether there is an answer now, to a question that was put after this call. Those who wait share it."""
+        put_before = self._question
+        async with self._asking:
+            return self._answered > put_before or await self._ask_host()
+
+    async def _ask_host(self) -> bool:
+        self._question += 1
         try:
-            hosted = await self._host.list()
-        except BorealisError as error:
-            _log.warning("statuses are shown as they are stored: %s", error)
+            hosted = await asyncio.wait_for(self._host.list(), _LIST_S)
+        except (BorealisError, TimeoutError) as error:
+            _log.warning("statuses are shown as they are stored: %s", error or "the host is busy")
             return False
+        self._answered = self._question
         self._asked = now = self._clock.now()
         before, self._hosted = self._hosted, {one.cluster: one for one in hosted}
         self._last_used = {

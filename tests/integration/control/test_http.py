@@ -272,7 +272,7 @@ def test_every_request_is_in_the_audit_log_without_secrets(make_control: MakeCon
         connection.sendall(b'GET /cluster?secret=1 HTTP/1.1\r\nhost: x\r\nuser-agent: \xff"evil\r\n\r\n')
         read_answer(connection)
     created, found, refused = control.audit
-    assert created["action"] == "dsql:CreateCluster"
+    assert (created["action"], created["resource"]) == ("dsql:CreateCluster", identifier)
     assert (found["requestId"], found["resource"], found["outcome"]) == (request_id, identifier, "allowed")
     assert found["principal"] == "arn:aws:iam::000000000000:user/administrator"
     assert found["accessKey"] == control.key[0]

@@ -76,6 +76,33 @@ def test_the_host_is_asked_once_a_second_and_at_once_for_what_is_new() -> None:
     assert host.asked == 2
 
 
+def test_an_answer_is_shared_by_those_who_asked_before_the_question_was_put() -> None:
+    new = replace(ONE, identifier=cluster("c").identifier)
+    gate = asyncio.Event()
+
+    class SlowHost(ListHost):
+        async def list(self) -> list[HostedCluster]:
+            clusters = list(self.clusters)
+            self.asked += 1
+            await gate.wait()
+            return clusters
+
+    async def ask_at_once() -> tuple[ListHost, list[ClusterStatus]]:
+        host = SlowHost([AWAKE])
+        hosted = HostedClusters(host, StandingClock())
+        first = asyncio.create_task(hosted.show_status(ONE))
+        await asyncio.sleep(0)
+        host.clusters.append(replace(AWAKE, cluster=new.identifier))
+        others = [asyncio.create_task(hosted.show_status(new)) for _ in range(5)]
+        await asyncio.sleep(0)
+        gate.set()
+        return host, [await task for task in (first, *others)]
+
+    host, statuses = asyncio.run(ask_at_once())
+    assert statuses == [ClusterStatus.ACTIVE] * 6
+    assert host.asked == 2
+
+
 def test_what_the_host_does_not_have_is_failed() -> None:
     assert shown(HostedClusters(ListHost(), StandingClock())) is ClusterStatus.FAILED
 
