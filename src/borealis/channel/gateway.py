@@ -83,21 +83,20 @@ class Gateway:
     async def _serve(self, channel: Channel, number: SessionNumber, payload: Octets) -> None:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        try:
-            with theirs:
-                refusal = await self._offer_to_front(payload, theirs)
-        except Malformed as error:
-            ours.close()
-            channel.fail(str(error))
-            return
-        except (OSError, TimeoutError, Rejected) as error:
-            _log.warning("a front does not answer: %s", error)
-            refusal = _UNREACHABLE
-        if refusal is not None:
-            ours.close()
-            channel.refuse(number, refusal)
-            return
-        await forward(ours, channel.take(number))
+        with ours:
+            try:
+                with theirs:
+                    refusal = await self._offer_to_front(payload, theirs)
+            except Malformed as error:
+                channel.fail(str(error))
+                return
+            except (OSError, TimeoutError, Rejected) as error:
+                _log.warning("a front does not answer: %s", error)
+                refusal = _UNREACHABLE
+            if refusal is None:
+                await forward(ours, channel.take(number))
+            else:
+                channel.refuse(number, refusal)
 
     async def _offer_to_front(self, payload: Octets, client: socket.socket) -> Refusal | None:
         frame = bytearray(FRAME_HEADER_BYTES + len(payload))

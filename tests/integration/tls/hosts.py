@@ -35,8 +35,8 @@ class Hosts:
         if self._is_remote:
             fleet = Authority(folder, "fleet")
             far, near = fleet.issue("front.host"), fleet.issue("relay.host", purpose="client")
-            port = self.spawn("gateway", front, far.chain, far.key, fleet.certificate)
-            target = ["channel", port, near.chain, near.key, fleet.certificate]
+            self.gateway_port = int(self.spawn("gateway", front, far.chain, far.key, fleet.certificate))
+            target = ["channel", self.gateway_port, near.chain, near.key, fleet.certificate]
         self.port = int(self.spawn("terminating", certificate.chain, certificate.key, *target))
         return self
 
