@@ -52,21 +52,19 @@ class ApiClient:
         self._clock = clock or SystemClock()
 
     def call(
-        self, method: str, segments: Sequence[str], body: Mapping[str, Any] | None = None, **query: str | Sequence[str]
+        self,
+        method: str,
+        segments: Sequence[str],
+        body: Mapping[str, Any] | None = None,
+        query: Sequence[tuple[str, str]] = (),
     ) -> dict[str, Any]:
-        """`segments` of the path and `query` are given as they are meant, unescaped; names of the query with `_` for
-        `-`. Raises ApiRefused, or Unavailable when there is no answer."""
+        """`segments` of the path and `query` are given as they are meant, unescaped. Raises ApiRefused, or Unavailable
+        when there is no answer."""
         path = "/" + "/".join(quote(segment, safe="") for segment in segments)
-        pairs = [
-            (name.replace("_", "-") if name.islower() else name, value)
-            for name, values in query.items()
-            for value in ([values] if isinstance(values, str) else values)
-        ]
+        canonical_query = sigv4.canonical_query(query)
         content = b"" if body is None else json.dumps(body).encode()
-        parts = urlsplit(self._address.url)
-        headers = self._sign(method, parts.netloc, path, sigv4.canonical_query(pairs), content)
-        target = path + ("?" + sigv4.canonical_query(pairs) if pairs else "")
-        return self._exchange(method, target, headers, content)
+        headers = self._sign(method, urlsplit(self._address.url).netloc, path, canonical_query, content)
+        return self._exchange(method, f"{path}?{canonical_query}" if query else path, headers, content)
 
     def _sign(self, method: str, host: str, path: str, query: str, body: bytes) -> dict[str, str]:
         date = sigv4.format_date(self._clock.now() // NANOSECONDS_PER_SECOND)

@@ -100,7 +100,7 @@ def update(client: ApiClient, options: argparse.Namespace) -> Outcome:
 
 def delete(client: ApiClient, options: argparse.Namespace) -> Outcome:
     identifier = identify(options.cluster)
-    answer = client.call("DELETE", ["cluster", identifier], client_token=secrets.token_hex(16))
+    answer = client.call("DELETE", ["cluster", identifier], query=[("client-token", secrets.token_hex(16))])
     if not options.no_wait:
         wait_gone(client, identifier)
     return answer, [f"{identifier}  {answer['status'] if options.no_wait else 'deleted'}"]
@@ -114,15 +114,16 @@ def tag(client: ApiClient, options: argparse.Namespace) -> Outcome:
 
 def untag(client: ApiClient, options: argparse.Namespace) -> Outcome:
     arn = get(client, identify(options.cluster))["arn"]
-    client.call("DELETE", ["tags", arn], tagKeys=options.keys)
+    client.call("DELETE", ["tags", arn], query=[("tagKeys", key) for key in options.keys])
     return show_tags(client, arn)
 
 
 def policy(client: ApiClient, options: argparse.Namespace) -> Outcome:
     segments = ["cluster", identify(options.cluster), "policy"]
     if options.delete:
-        query = {} if options.expected_version is None else {"expected_policy_version": options.expected_version}
-        answer = client.call("DELETE", segments, None, **query)
+        expected = options.expected_version
+        query = [] if expected is None else [("expected-policy-version", expected)]
+        answer = client.call("DELETE", segments, query=query)
         return answer, [f"version {answer['policyVersion']} is gone"]
     if options.put is not None:
         wanted: Fields = {"policy": read_text(options.put)}
@@ -167,8 +168,7 @@ def get(client: ApiClient, identifier: str) -> Fields:
 def summaries(client: ApiClient) -> Iterator[Fields]:
     token: str | None = None
     while True:
-        query = {} if token is None else {"next_token": token}
-        page = client.call("GET", ["cluster"], None, **query)
+        page = client.call("GET", ["cluster"], query=[] if token is None else [("next-token", token)])
         yield from page["clusters"]
         token = page.get("nextToken")
         if token is None:

@@ -1,7 +1,8 @@
 """The listening socket: how many clients there are at once, and who has to go when there are too many.
 
 Promises that connections are bounded from the moment they are accepted, half handshakes included, and that those who
-hold one without using it make room for those who come: the one that was idle for longest goes first.
+hold one without using it make room for those who come: the one that was idle for longest goes first, then the oldest
+handshake. Only requests on their way keep others out, and their time is short.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ class Listener:
         self._context = context
         # In the order in which they came or were last used.
         self._connections: dict[HttpConnection, None] = {}
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[asyncio.Task[None], None] = {}
         self._accepting: asyncio.Task[None] | None = None
         self._is_empty = asyncio.Event()
 
@@ -78,16 +79,21 @@ class Listener:
     def _make_room(self) -> bool:
         if len(self._connections) + len(self._handshakes) < self._connections_max:
             return True
-        idle = next((connection for connection in self._connections if connection.is_idle), None)
-        if idle is not None:
-            del self._connections[idle]
-            idle.abort()
-        return idle is not None
+        for idle in self._connections:
+            if idle.is_idle:
+                del self._connections[idle]
+                idle.abort()
+                return True
+        for handshake in self._handshakes:
+            del self._handshakes[handshake]
+            handshake.cancel()
+            return True
+        return False
 
     def _begin(self, accepted: socket.socket) -> None:
         task = asyncio.create_task(self._connect(accepted))
-        self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
+        self._handshakes[task] = None
+        task.add_done_callback(lambda ended: self._handshakes.pop(ended, None))
 
     async def _connect(self, accepted: socket.socket) -> None:
         """A client that cannot do TLS is its own problem."""

@@ -3,9 +3,11 @@
 import datetime
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.integration.control.running_control import REGION, RunningControl
 
+CONNECTIONS_MAX = 10
 AWS = Path(sys.executable).parent / "aws"
 
 
@@ -47,7 +50,8 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningControl, Path]]:
     certificate, key = make_certificate(tmp_path_factory.mktemp("certificates"))
-    control = RunningControl("--certificate", str(certificate), "--key", str(key), "--clusters-max", "100")
+    options = ("--clusters-max", "100", "--connections-max", str(CONNECTIONS_MAX))
+    control = RunningControl("--certificate", str(certificate), "--key", str(key), *options)
     try:
         control.start()
         yield control, certificate
@@ -139,6 +143,15 @@ def test_another_endpoint_may_be_named(commands: Commands) -> None:
     commands.borealis("list", "--endpoint-url", url, "--ca-bundle", str(commands.certificate))
     assert "certificate" in commands.borealis("list", "--endpoint-url", url, status=1)
     assert "does not answer" in commands.borealis("list", "--endpoint-url", "http://127.0.0.1:1", status=1)
+
+
+def test_half_handshakes_make_room(commands: Commands) -> None:
+    host, _, port = commands.control.address.rpartition(":")
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(CONNECTIONS_MAX + 5)]
+        silent[-1].sendall(b"\x16\x03\x01\x00")
+        commands.borealis("list")
+        assert silent[0].recv(1) == b""
 
 
 def test_the_aws_command_line_works(commands: Commands) -> None:
