@@ -51,6 +51,16 @@ def test_a_stage_starts_when_the_one_before_is_ready() -> None:
     assert supervision.ready("instance-1", 3.0) == [Announce("instance-1"), GroupReady("c")]
 
 
+def test_an_eager_service_starts_with_the_first_stage_and_stops_in_its_own() -> None:
+    group = Group("c", [["storage"], ["instance"], ["front"]], {"front"})
+    assert group.begin(0.0) == [Start("storage"), Start("front")]
+    assert group.ready("front", 0.1) == [Announce("front")]
+    assert group.ready("storage", 0.2) == [Announce("storage"), Start("instance")]
+    assert group.ready("instance", 0.3) == [Announce("instance"), GroupReady("c")]
+    assert group.stop(1.0) == [Stop("front", 0)]
+    assert group.exited("front", "status 0", 1.1) == [Stop("instance", 0)]
+
+
 def test_stopping_goes_down_the_stages_and_waits_for_each() -> None:
     supervision = running()
     assert supervision.stop(1.0) == [Stop("instance-1", 0), Stop("instance-2", 0)]

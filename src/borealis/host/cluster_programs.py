@@ -81,16 +81,43 @@ class ClusterPlan:
         instances = [
             self._instance(directory, number, direct_port) for number in range(1, self._settings.instances + 1)
         ]
-        return ClusterPrograms(directory, [[transactions, storage], instances], {})
+        fronts, addresses = self._fronts(directory, instances)
+        return ClusterPrograms(directory, [[transactions, storage], instances, fronts], addresses)
 
     def release(self, programs: ClusterPrograms) -> None:
         """The cluster sleeps: its fronts' ids are free."""
         for front in programs.fronts.values():
             self._ids.give_back(front.front_id)
 
-    def _service(self, directory: ClusterDirectory, role: str, module: str, *settings: str) -> Service:
+    def _service(
+        self, directory: ClusterDirectory, role: str, module: str, *settings: str, is_eager: bool = False
+    ) -> Service:
         name = f"{directory.identifier}/{role}"
-        return Service(name, module, directory.log / f"{role}.log", self._account, *settings)
+        log = directory.log / f"{role}.log"
+        return Service(name, module, log, self._account, *settings, is_eager=is_eager)
+
+    def _fronts(
+        self, directory: ClusterDirectory, instances: Sequence[Instance]
+    ) -> tuple[list[Service], dict[str, FrontAddress]]:
+        """One for each instance. They wait for their instance by themselves, so they may import meanwhile."""
+        fronts: list[Service] = []
+        addresses: dict[str, FrontAddress] = {}
+        for number, instance in enumerate(instances, 1):
+            folder, front_id = directory.instance(number), self._ids.take()
+            front = self._service(
+                directory,
+                f"front-{number}",
+                "borealis.front",
+                f"--listen={folder.front_socket}",
+                f"--postgres={folder.socket}",
+                f"--port={instance.port}",
+                f"--front-id={front_id}",
+                f"--cluster={directory.identifier}",
+                is_eager=True,
+            )
+            fronts.append(front)
+            addresses[front.name] = FrontAddress(front_id, directory.identifier, folder.front_socket)
+        return fronts, addresses
 
     def _instance(self, directory: ClusterDirectory, number: int, direct_port: int | None) -> Instance:
         folder = directory.instance(number)

@@ -115,8 +115,11 @@ class ProcessTree:
         """See `Supervision.start`."""
         self._programs.update({program.name: program for stage in stages for program in stage})
         names = [[program.name for program in stage] for stage in stages]
-        self._carry_out(self._supervision.start(group, names, time.monotonic(), is_vital=is_vital, is_outer=is_outer))
-        for program in (program for stage in stages[1:] for program in stage):
+        eager = {program.name for stage in stages for program in stage if program.is_eager}
+        self._carry_out(
+            self._supervision.start(group, names, time.monotonic(), eager=eager, is_vital=is_vital, is_outer=is_outer)
+        )
+        for program in (program for stage in stages[1:] for program in stage if program.name not in eager):
             # Takes its time while the first stage comes up. What goes wrong here goes wrong again when it is started.
             with suppress(OSError, HostError):
                 program.prepare()
@@ -134,6 +137,12 @@ class ProcessTree:
         with as_root(self._account):
             process = start_program(command, self._account, keep=(self._lock,), tether=tether)
         self._chores.append((process, tether))
+
+    def send_signal(self, name: str, number: signal.Signals) -> None:
+        """Nothing happens when it does not run."""
+        child = self._children.get(name)
+        if child is not None:
+            child.process.send_signal(number)
 
     def is_ready(self, name: str) -> bool:
         return self._supervision.is_ready(name)

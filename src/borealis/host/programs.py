@@ -32,6 +32,8 @@ class Program(Protocol):
     # Whether it says `ready` on its standard output; else it is asked with `is_ready` while it starts.
     says_ready: bool
     port: int | None
+    # Whether it starts with the first stage of its group, and has a stage only to be stopped in its turn.
+    is_eager: bool
     # What the kernel sends it when the host is gone.
     death_signal: Signals
     # By severity of the request (supervision.Stop).
@@ -49,10 +51,20 @@ class Service:
     stop_signals = (SIGTERM, SIGKILL, SIGKILL)
     account: Account | None = None
     says_ready = True
-    port: int | None = None
 
-    def __init__(self, name: str, module: str, log: Path, account: Account | None, *settings: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        log: Path,
+        account: Account | None,
+        *settings: str,
+        port: int | None = None,
+        is_eager: bool = False,
+    ) -> None:
         self.name = name
+        self.port = port
+        self.is_eager = is_eager
         self.log = log
         identity = (f"--uid={account.uid}", f"--gid={account.gid}") if account else ()
         # -P: the folder that it is started in is no place to import from.
@@ -71,6 +83,7 @@ class Instance:
     death_signal = SIGQUIT
     stop_signals = (SIGINT, SIGQUIT, SIGKILL)
     says_ready = False
+    is_eager = False
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ before it was ever ready has nothing to go back to: its group stops and says why
 do without, the host.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -101,8 +101,10 @@ class Group:
     """Services that come up and go down together. Every method returns the effects to carry out; `deadline` says when
     to call `tick` at the latest."""
 
-    def __init__(self, name: str, stages: Sequence[Sequence[str]]) -> None:
+    def __init__(self, name: str, stages: Sequence[Sequence[str]], eager: Collection[str] = ()) -> None:
+        """`eager` services start with the first stage, whatever theirs is: it says only when they are to be stopped."""
         self.name = name
+        self._eager = eager
         self._services = {name: Service(name, number) for number, names in enumerate(stages) for name in names}
         self._last_stage = len(stages) - 1
         # The stage being brought up, or (while stopping) brought down.
@@ -141,12 +143,11 @@ class Group:
             return [Log(f"{name} is back")]
         service.was_ready = True
         effects: list[Effect] = [Announce(name)]
-        if not self._is_stopping and all(s.was_ready for s in self._current()):
-            if self._stage < self._last_stage:
-                self._stage += 1
-                effects.extend(self._start_stage(now))
-            else:
-                effects.append(GroupReady(self.name))
+        while not self._is_stopping and all(s.was_ready for s in self._current()):
+            if self._stage == self._last_stage:
+                return [*effects, GroupReady(self.name)]
+            self._stage += 1
+            effects.extend(self._start_stage(now))
         return effects
 
     def exited(self, name: str, how: str, now: float) -> list[Effect]:
@@ -195,8 +196,10 @@ class Group:
         return [s for s in self._services.values() if s.stage == self._stage]
 
     def _start_stage(self, now: float) -> Iterator[Effect]:
-        for service in self._current():
-            yield self._start(service, now)
+        for service in self._services.values():
+            is_due = service.stage == self._stage or service.name in self._eager
+            if is_due and service.state is State.IDLE and not service.was_ready:
+                yield self._start(service, now)
 
     def _start(self, service: Service, now: float) -> Effect:
         service.state, service.since, service.deadline = State.STARTING, now, now + PATIENCE_S
@@ -261,13 +264,14 @@ class Supervision:
         stages: Sequence[Sequence[str]],
         now: float,
         *,
+        eager: Collection[str] = (),
         is_vital: bool = False,
         is_outer: bool = False,
     ) -> list[Effect]:
         """`is_outer`: through it come the clients of the others. Nothing is started any more once the host stops."""
         if self._is_stopping:
             return []
-        group = Group(name, stages)
+        group = Group(name, stages, eager)
         self._groups[name] = group
         self._group_of.update(dict.fromkeys(group.services, group))
         if is_vital:
