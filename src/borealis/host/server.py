@@ -6,6 +6,7 @@ the files of clusters, the socket).
 
 import os
 import shutil
+import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -37,6 +38,7 @@ from borealis.placement.messages import Fields, Request, encode_fronts
 
 # The group of what serves all clusters.
 SERVICES = "services"
+CERTIFICATE_CHECK_S = 12 * 3600.0
 # Peer of requests that the host makes itself.
 SELF = Ticket(0, 0)
 
@@ -50,6 +52,11 @@ class Announcer(Protocol):
     def event(self, text: str) -> None: ...
 
 
+class Certificate(Protocol):
+    def keep(self) -> bool:
+        """Renews it when it is time. True when it is another one now."""
+
+
 class Host:
     """Runs until it is told to stop. Assumes that the account is assumed and the data directory locked."""
 
@@ -59,8 +66,9 @@ class Host:
         data: DataDirectory,
         tree: ProcessTree,
         plan: ClusterPlan,
-        services: Sequence[Sequence[Program]],
+        services: Sequence[Program],
         first: ClusterIdentifier | None,
+        certificate: Certificate,
         announcer: Announcer,
     ) -> None:
         self._settings = settings
@@ -69,6 +77,8 @@ class Host:
         self._plan = plan
         self._services = services
         self._first = first
+        self._certificate = certificate
+        self._certificate_check = time.monotonic() + CERTIFICATE_CHECK_S
         self._announcer = announcer
         self._fleet = Fleet(spares=settings.spares, sleep_after_s=settings.sleep_after_s)
         self._socket = ControlSocket(data.host_socket, tree.selector, self._take_request)
@@ -96,7 +106,7 @@ class Host:
                 self._fleet.add(directory.identifier)
         self._awaited = {SERVICES} if self._services else set()
         if self._services:
-            self._tree.start_group(SERVICES, self._services, is_vital=True, is_outer=True)
+            self._tree.start_group(SERVICES, [self._services], is_vital=True, is_outer=True)
         if self._first is not None:
             self._awaited.add(self._first)
             if self._settings.direct_port is not None:
@@ -114,8 +124,6 @@ class Host:
             cluster = ClusterIdentifier(group)
             self._carry_out(self._fleet.ready(cluster, time.monotonic()))
             self._tell_fronts(cluster)
-            if not self._running[cluster].fronts:
-                self._carry_out(self._fleet.served(cluster, is_served=True))
         if group in self._awaited:
             self._awaited.discard(group)
             if not self._awaited:
@@ -153,10 +161,23 @@ class Host:
 
     @property
     def deadline(self) -> float | None:
-        return self._fleet.deadline
+        fleet = self._fleet.deadline
+        return self._certificate_check if fleet is None else min(fleet, self._certificate_check)
 
     def tick(self, now: float) -> None:
         self._carry_out(self._fleet.tick(now))
+        if now >= self._certificate_check:
+            self._certificate_check = now + CERTIFICATE_CHECK_S
+            self._check_certificate()
+
+    def _check_certificate(self) -> None:
+        try:
+            if self._certificate.keep():
+                self._announcer.event("the certificate is a new one")
+                for service in self._services:
+                    self._tree.send_signal(service.name, signal.SIGHUP)
+        except HostError as error:
+            self._announcer.event(str(error))
 
     # What peers ask
 
@@ -269,8 +290,7 @@ class Host:
         }
 
     def _describe(self) -> HostReport:
-        programs: list[tuple[ClusterIdentifier | None, Program]] = []
-        programs += [(None, program) for stage in self._services for program in stage]
+        programs: list[tuple[ClusterIdentifier | None, Program]] = [(None, program) for program in self._services]
         for cluster, running in self._running.items():
             programs += [(cluster, program) for stage in running.stages for program in stage]
         return HostReport(

@@ -7,17 +7,27 @@ import shutil
 import socket
 from pathlib import Path
 
+from borealis.foundation.clock import SystemClock
 from borealis.host.account import Account, as_root, assume, choose_account, read_owner, read_sudo_user
+from borealis.host.certificates import (
+    CertificateFiles,
+    ensure_certificate,
+    names_of_region,
+    now_utc,
+    take_certificate,
+)
 from borealis.host.cluster_programs import ClusterPlan
 from borealis.host.errors import HostError
 from borealis.host.instance import read_boot_id
-from borealis.host.layout import create_layout
+from borealis.host.layout import DataDirectory, create_layout
 from borealis.host.lock import take_lock
+from borealis.host.metadata import introduce_first_cluster
 from borealis.host.postgres_settings import check_chosen
 from borealis.host.process_tree import ProcessTree
 from borealis.host.seed import ensure_seed
 from borealis.host.server import Announcer, Host
 from borealis.host.server_tree import find_server_tree, make_reachable
+from borealis.host.services import plan_services
 from borealis.host.settings import SESSIONS_MAX, HostSettings
 
 # Where the data of a host that was started by root lies when its folder is below one that only root can enter.
@@ -30,6 +40,8 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
         raise HostError(
             f"the instances of a cluster together can have {SESSIONS_MAX} backends; see --instances, --max-connections"
         )
+    if (settings.certificate is None) != (settings.key is None):
+        raise HostError("--certificate and --key go together")
     check_chosen(settings.postgres)
     tree = find_server_tree()
     root = settings.data.absolute()
@@ -46,7 +58,28 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
     first = directory.first_cluster()
     if first is not None and not directory.cluster(first).root.exists():
         first = None
-    return Host(settings, directory, ProcessTree(account, lock), plan, [], first, announcer).run()
+    certificate = CertificateKeeper(settings, directory, account)
+    certificate.keep()
+    introduce_first_cluster(settings, directory, first, SystemClock().now())
+    services = plan_services(settings, directory, account)
+    return Host(settings, directory, ProcessTree(account, lock), plan, services, first, certificate, announcer).run()
+
+
+class CertificateKeeper:
+    """Sees to it that there is a certificate that clients accept."""
+
+    def __init__(self, settings: HostSettings, directory: DataDirectory, account: Account | None) -> None:
+        self._settings = settings
+        self._files = CertificateFiles(directory.certificates)
+        self._account = account
+
+    def keep(self) -> bool:
+        """True when there is a new one. Raises HostError when the operator's own cannot be used."""
+        settings = self._settings
+        if settings.certificate is not None and settings.key is not None:
+            return take_certificate(self._files, settings.certificate, settings.key, self._account, now_utc())
+        names = names_of_region(settings.region, settings.domain, settings.listen)
+        return ensure_certificate(self._files, names, now_utc())
 
 
 def check_ports(settings: HostSettings) -> None:
