@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from borealis.host.hosts_file import update_hosts_file, with_block
+from borealis.host.hosts_file import HostsFile, with_block
 
 OWNERS = st.sampled_from(["Borealis in /data", "Borealis in /data2"])
 LINES = st.lists(st.sampled_from(["127.0.0.1 a.localhost", "127.0.0.1 b.localhost"]), max_size=3)
@@ -16,13 +16,14 @@ LINES = st.lists(st.sampled_from(["127.0.0.1 a.localhost", "127.0.0.1 b.localhos
 def test_the_operators_lines_stay(tmp_path: Path) -> None:
     file = tmp_path / "hosts"
     file.write_text("127.0.0.1 localhost\n10.0.0.1 printer")
-    update_hosts_file(file, "Borealis in /data", ["127.0.0.1 a.localhost"], None)
+    names = HostsFile(file, "Borealis in /data", None)
+    names.write({"a.localhost": "127.0.0.1"})
     expected = (
         "127.0.0.1 localhost\n10.0.0.1 printer\n"
         "# begin Borealis in /data\n127.0.0.1 a.localhost\n# end Borealis in /data\n"
     )
     assert file.read_text() == expected
-    update_hosts_file(file, "Borealis in /data", [], None)
+    names.write({})
     assert file.read_text() == "127.0.0.1 localhost\n10.0.0.1 printer\n"
 
 

@@ -8,6 +8,7 @@ certificate takes the place of the issued one. Assumes that the account of the h
 
 import ipaddress
 import os
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,9 @@ RENEWED_BEFORE_END = timedelta(days=30)
 # Clocks of clients may be behind ours.
 BACKDATED = timedelta(days=1)
 
+# Where systems keep the authorities that they trust, should this Python not know.
+SYSTEM_AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+
 
 @dataclass(frozen=True)
 class CertificateFiles:
@@ -42,6 +46,11 @@ class CertificateFiles:
     @property
     def authority_key(self) -> Path:
         return self.folder / "ca.key"
+
+    @property
+    def trust(self) -> Path:
+        """The authority with all those that this machine trusts: for clients that know of one file only."""
+        return self.folder / "trust.pem"
 
     @property
     def certificate(self) -> Path:
@@ -116,6 +125,17 @@ def take_certificate(
         return False
     _replace_pair(files, chain, secret)
     return True
+
+
+def write_trust(files: CertificateFiles, account: Account | None) -> None:
+    with as_root(account):
+        system = ssl.get_default_verify_paths().cafile or next(
+            (path for path in SYSTEM_AUTHORITIES if os.path.exists(path)), None
+        )
+        trusted = _read(Path(system)) if system is not None else None
+    content = (trusted or b"") + b"\n" + (_read(files.authority) or b"")
+    if _read(files.trust) != content:
+        _replace(files.trust, content, 0o644)
 
 
 def _ensure_authority(files: CertificateFiles, now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:

@@ -1,10 +1,10 @@
 """The names of clusters in a hosts file such as /etc/hosts: for machines whose resolver does not know `*.localhost`.
 
 Owns one block of the file, between two lines that name the data directory; the rest is the operator's and stays as it
-is. The file is written in place, because containers mount it. Pure but for `update_hosts_file`.
+is. The file is written in place, because containers mount it. Pure but for `HostsFile`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from borealis.host.account import Account, as_root
@@ -25,13 +25,24 @@ def with_block(text: str, owner: str, lines: Iterable[str]) -> str:
     return f"{text}{separator}{begin}{block}{end}"
 
 
-def update_hosts_file(path: Path, owner: str, lines: Iterable[str], account: Account | None) -> None:
-    """Raises HostError when the file cannot be written."""
-    try:
-        with as_root(account):
-            old = path.read_text()
-            new = with_block(old, owner, lines)
-            if new != old:
-                path.write_text(new)
-    except OSError as error:
-        raise HostError(f"cannot write {path}: {error.strerror}; see --hosts") from error
+class HostsFile:
+    """The block of one data directory in a file. Does nothing without a file."""
+
+    def __init__(self, path: Path | None, owner: str, account: Account | None) -> None:
+        self._path = path
+        self._owner = owner
+        self._account = account
+
+    def write(self, names: Mapping[str, str]) -> None:
+        """Addresses by name. Raises HostError when the file cannot be written."""
+        if self._path is None:
+            return
+        lines = [f"{address} {name}" for name, address in names.items()]
+        try:
+            with as_root(self._account):
+                old = self._path.read_text()
+                new = with_block(old, self._owner, lines)
+                if new != old:
+                    self._path.write_text(new)
+        except OSError as error:
+            raise HostError(f"cannot write {self._path}: {error.strerror}; see --hosts") from error

@@ -1,16 +1,24 @@
-"""What must be known of the first cluster before the control plane keeps the metadata itself.
+"""What must be known before the control plane keeps the metadata itself: the administrator and the first cluster.
 
 Assumes that nothing else writes the metadata: it is called before the control service starts.
 """
 
+import secrets
 from contextlib import closing
 
 from borealis.clusters import Cluster, ClusterIdentifier, ClusterStatus, ClusterStore, Installation
 from borealis.foundation.identifiers import Timestamp
 from borealis.host.layout import DataDirectory
 from borealis.host.settings import HostSettings
+from borealis.iam import IamStore
 
 FIRST_CLUSTER_TAGS = {"Name": "first"}
+
+
+def install_administrator(settings: HostSettings, data: DataDirectory, now: Timestamp) -> None:
+    """The account, its administrator and the policies that come with the product, where they are missing."""
+    with IamStore.open(data.control, secrets.token_bytes) as store:
+        store.install(settings.account, now)
 
 
 def introduce_first_cluster(

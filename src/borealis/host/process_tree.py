@@ -209,7 +209,7 @@ class ProcessTree:
             child.process.stdout.close()
 
     def _read_output(self, name: str) -> None:
-        """A service says `ready`, on a line of its own, once."""
+        """A service says `ready`, first in a line of its own, once."""
         child = self._children.get(name)
         if child is None or child.process.stdout is None:
             return
@@ -222,7 +222,7 @@ class ProcessTree:
         *lines, rest = (child.output + chunk).split(b"\n")
         child.output = rest[:LINE_BYTES_MAX]
         for line in (line.strip() for line in lines):
-            if line == b"ready":
+            if line.split(b" ")[0] == b"ready":
                 self._carry_out(self._supervision.ready(name, time.monotonic()))
             else:
                 self._observer.said(name, line.decode(errors="replace"))

@@ -33,6 +33,7 @@ class HostReport:
     process_id: int
     first_cluster: str | None
     # What clients are told: where the front door and the API are.
+    listen: str
     port: int
     api_port: int
     region: str

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from borealis.clusters.names import ClusterIdentifier, make_identifier
+from borealis.clusters.names import ClusterIdentifier, EndpointName, api_host, make_identifier
 from borealis.host.cluster_programs import ClusterPlan, ClusterPrograms
 from borealis.host.control_socket import ControlSocket
 from borealis.host.errors import HostError
@@ -28,6 +28,7 @@ from borealis.host.fleet import (
     StopCluster,
     Ticket,
 )
+from borealis.host.hosts_file import HostsFile
 from borealis.host.layout import DataDirectory
 from borealis.host.process_tree import ProcessTree
 from borealis.host.programs import Program
@@ -69,6 +70,7 @@ class Host:
         services: Sequence[Program],
         first: ClusterIdentifier | None,
         certificate: Certificate,
+        hosts: HostsFile,
         announcer: Announcer,
     ) -> None:
         self._settings = settings
@@ -78,6 +80,8 @@ class Host:
         self._services = services
         self._first = first
         self._certificate = certificate
+        self._hosts = hosts
+        self._named: set[ClusterIdentifier] = set()
         self._certificate_check = time.monotonic() + CERTIFICATE_CHECK_S
         self._announcer = announcer
         self._fleet = Fleet(spares=settings.spares, sleep_after_s=settings.sleep_after_s)
@@ -95,6 +99,8 @@ class Host:
         finally:
             self._socket.close()
             self._data.processes.unlink(missing_ok=True)
+            with suppress(HostError):
+                self._hosts.write({})
 
     def _begin(self) -> None:
         self._empty_trash()
@@ -104,6 +110,7 @@ class Host:
                 spares.append(directory.identifier)
             else:
                 self._fleet.add(directory.identifier)
+        self._name_clusters()
         self._awaited = {SERVICES} if self._services else set()
         if self._services:
             self._tree.start_group(SERVICES, [self._services], is_vital=True, is_outer=True)
@@ -219,10 +226,26 @@ class Host:
                 case MakeSpare():
                     self._carry_out(self._fleet.add_spare(make_identifier()))
                 case Done(ticket, cluster):
+                    # Whoever is told of a new cluster can reach it.
+                    self._check_names()
                     fronts = encode_fronts(self._ready_fronts(cluster))
                     self._socket.send(ticket.peer, {"id": ticket.number, "cluster": cluster, "fronts": fronts})
                 case Refuse(ticket, code, text):
                     self._socket.send(ticket.peer, {"id": ticket.number, "error": code, "text": text})
+
+    def _check_names(self) -> None:
+        if {member.cluster for member in self._fleet.members()} != self._named:
+            try:
+                self._name_clusters()
+            except HostError as error:
+                self._announcer.event(str(error))
+
+    def _name_clusters(self) -> None:
+        self._named = {member.cluster for member in self._fleet.members()}
+        settings = self._settings
+        endpoints = [EndpointName(cluster, settings.region, settings.domain) for cluster in sorted(self._named)]
+        names = [api_host(settings.region, settings.domain), *map(str, endpoints)]
+        self._hosts.write(dict.fromkeys(names, settings.client_address))
 
     def _start(self, cluster: ClusterIdentifier, *, is_new: bool, is_spare: bool) -> None:
         directory = self._data.cluster(cluster)
@@ -296,6 +319,7 @@ class Host:
         return HostReport(
             process_id=os.getpid(),
             first_cluster=self._first,
+            listen=self._settings.listen,
             port=self._settings.port,
             api_port=self._settings.api_port,
             region=self._settings.region,

@@ -24,6 +24,8 @@ class HostSettings:
     account: str = ACCOUNT_DEFAULT
     region: str = REGION_DEFAULT
     domain: str = DOMAIN_DEFAULT
+    # Keeps the names of clusters, for machines whose resolver does not know them: /etc/hosts.
+    hosts: Path | None = None
     # The operator's own; else one is issued by the local authority.
     certificate: Path | None = None
     key: Path | None = None
@@ -39,3 +41,8 @@ class HostSettings:
     transaction_age_limit_s: int = 300
     # More settings for postgresql.conf; those that the host itself decides are refused.
     postgres: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def client_address(self) -> str:
+        """Where clients on this machine reach what is listened to."""
+        return "127.0.0.1" if self.listen in ("0.0.0.0", "::") else self.listen

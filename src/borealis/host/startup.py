@@ -15,13 +15,15 @@ from borealis.host.certificates import (
     names_of_region,
     now_utc,
     take_certificate,
+    write_trust,
 )
 from borealis.host.cluster_programs import ClusterPlan
 from borealis.host.errors import HostError
+from borealis.host.hosts_file import HostsFile
 from borealis.host.instance import read_boot_id
 from borealis.host.layout import DataDirectory, create_layout
 from borealis.host.lock import take_lock
-from borealis.host.metadata import introduce_first_cluster
+from borealis.host.metadata import install_administrator, introduce_first_cluster
 from borealis.host.postgres_settings import check_chosen
 from borealis.host.process_tree import ProcessTree
 from borealis.host.seed import ensure_seed
@@ -60,9 +62,13 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
         first = None
     certificate = CertificateKeeper(settings, directory, account)
     certificate.keep()
-    introduce_first_cluster(settings, directory, first, SystemClock().now())
+    now = SystemClock().now()
+    install_administrator(settings, directory, now)
+    introduce_first_cluster(settings, directory, first, now)
     services = plan_services(settings, directory, account)
-    return Host(settings, directory, ProcessTree(account, lock), plan, services, first, certificate, announcer).run()
+    hosts = HostsFile(settings.hosts, f"Borealis in {directory.root}", account)
+    processes = ProcessTree(account, lock)
+    return Host(settings, directory, processes, plan, services, first, certificate, hosts, announcer).run()
 
 
 class CertificateKeeper:
@@ -76,6 +82,11 @@ class CertificateKeeper:
     def keep(self) -> bool:
         """True when there is a new one. Raises HostError when the operator's own cannot be used."""
         settings = self._settings
+        is_new = self._keep_pair(settings)
+        write_trust(self._files, self._account)
+        return is_new
+
+    def _keep_pair(self, settings: HostSettings) -> bool:
         if settings.certificate is not None and settings.key is not None:
             return take_certificate(self._files, settings.certificate, settings.key, self._account, now_utc())
         names = names_of_region(settings.region, settings.domain, settings.listen)
