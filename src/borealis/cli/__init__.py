@@ -1,4 +1,5 @@
-"""The `borealis` command: `up`, `status`, `psql`. Arguments in, sentences out; the work is the host's."""
+"""The `borealis` command: `up`, `status`, `psql`, `env`, `token`. Arguments in, sentences out; the work is the
+host's."""
 
 import argparse
 import sys
@@ -38,6 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_psql(commands)
     add_cluster(commands, _add_data, _run_cluster)
     add_iam(commands, DATA_DEFAULT)
+    _add_env(commands)
+    _add_token(commands)
     return parser
 
 
@@ -59,6 +62,12 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     up.add_argument("--region", default="us-east-1", help="region in the names of endpoints (default: us-east-1)")
     up.add_argument("--domain", default="localhost", help="domain below which endpoints are (default: localhost)")
+    up.add_argument(
+        "--hosts",
+        type=Path,
+        metavar="FILE",
+        help="keep the names of clusters in this file: /etc/hosts, where *.localhost is not known otherwise",
+    )
     up.add_argument(
         "--account", default="000000000000", metavar="DIGITS", help="the account that owns all (default: 000000000000)"
     )
@@ -126,9 +135,31 @@ def _add_psql(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         allow_abbrev=False,
     )
     _add_data(psql)
-    psql.add_argument("--cluster", metavar="ID", help="the cluster (default: the first)")
+    _add_cluster(psql)
     psql.add_argument("--instance", type=int, default=1, metavar="N", help="number of the instance (default: 1)")
     psql.set_defaults(run=_run_psql)
+
+
+def _add_env(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    env = commands.add_parser("env", help='shell exports for AWS tools and Postgres clients: eval "$(borealis env)"')
+    _add_data(env)
+    _add_cluster(env)
+    env.set_defaults(run=_run_env)
+
+
+def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    token = commands.add_parser("token", help="a password for a cluster, signed by the built-in administrator")
+    _add_data(token)
+    _add_cluster(token)
+    token.add_argument("--user", default="admin", metavar="NAME", help="the database user (default: admin)")
+    token.add_argument(
+        "--expires", type=_positive, default=900, metavar="SECONDS", help="how long it is good for (default: 900)"
+    )
+    token.set_defaults(run=_run_token)
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cluster", metavar="ID", help="the cluster (default: the first)")
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -196,6 +227,18 @@ def _run_status(options: argparse.Namespace) -> int:
     from borealis.cli.status import status
 
     return status(options)
+
+
+def _run_env(options: argparse.Namespace) -> int:
+    from borealis.cli.env import env
+
+    return env(options)
+
+
+def _run_token(options: argparse.Namespace) -> int:
+    from borealis.cli.env import token
+
+    return token(options)
 
 
 def _run_psql(options: argparse.Namespace) -> int:

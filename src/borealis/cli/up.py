@@ -4,11 +4,16 @@ import argparse
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from borealis.cli.access import Access, choose_cluster, describe_access
+from borealis.cli.env import psql_line
+from borealis.foundation.errors import Unavailable
 from borealis.host import HostSettings, run_host
+from borealis.host.layout import open_layout
 from borealis.host.report import HostReport
 
 
@@ -21,12 +26,31 @@ class Terminal:
         self._started = time.monotonic()
 
     def ready(self, report: HostReport) -> None:
+        directory = open_layout(self._settings.data)
+        try:
+            access = describe_access(directory, report, choose_cluster(directory, report, None))
+        except Unavailable as error:
+            self.event(str(error))
+        else:
+            for line in self._introduce(access):
+                say(sys.stdout, line)
         for instance in report.of(report.first_cluster) if self._settings.direct_port is not None else ():
             if instance.name.startswith("instance-"):
                 say(sys.stdout, f"postgresql://admin@127.0.0.1:{instance.port}/postgres")
-        data = shlex.quote(str(self._settings.data))
-        took_s = time.monotonic() - self._started
-        say(sys.stdout, f"ready in {took_s:.1f} s; to connect: {self._command} psql --data {data}")
+        say(sys.stdout, f"ready in {time.monotonic() - self._started:.1f} s")
+
+    def _introduce(self, access: Access) -> Iterator[str]:
+        data = f"--data {shlex.quote(str(self._settings.data.absolute()))}"
+        # Where the output goes into a file, the secret does not.
+        is_terminal = sys.stdout.isatty()
+        yield f"API          {access.api_url}"
+        yield f"region       {access.endpoint.region}"
+        yield f"access key   {access.key.id}"
+        yield f"secret       {access.key.secret.reveal() if is_terminal else '(shown on a terminal; see borealis env)'}"
+        yield f"authority    {access.files.authority}"
+        yield f"cluster      {access.endpoint} port {access.port}"
+        yield f"psql         {psql_line(access, f'{self._command} token {data}')}"
+        yield f'other tools  eval "$({self._command} env {data})"'
 
     def event(self, text: str) -> None:
         say(sys.stderr, f"{time.strftime('%H:%M:%S')} {text}")
@@ -48,6 +72,7 @@ def up(options: argparse.Namespace) -> int:
         account=options.account,
         region=options.region,
         domain=options.domain,
+        hosts=options.hosts,
         certificate=options.certificate,
         key=options.key,
         instances=options.instances,
