@@ -1,0 +1,132 @@
+"""Unmodified clients of Aurora DSQL, set up by nothing but `borealis env`: create a cluster, log in, work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import botocore.exceptions
+import psycopg
+import psycopg2
+import pytest
+
+from tests.compatibility.front_door import PSQL, Endpoint, FrontDoor
+
+AWS = str(Path(sys.executable).with_name("aws"))
+QUERY = "SELECT current_user, current_database(), 40 + 2"
+ANSWER = ("admin", "postgres", 42)
+
+
+def run(front_door: FrontDoor, *command: str, **environment: str) -> str:
+    done = subprocess.run(
+        command, env={**front_door.environment, **environment}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which(PSQL) is None, reason="there is no psql with TLS on the PATH")
+def test_psql_works_as_it_stands(front_door: FrontDoor) -> None:
+    assert run(front_door, PSQL, "-XAtc", QUERY).strip() == "admin|postgres|42"
+    assert "TLSv1.3" in run(front_door, PSQL, "-Xc", r"\conninfo")
+
+
+@pytest.mark.skipif(shutil.which(PSQL) is None, reason="there is no psql with TLS on the PATH")
+def test_the_aws_cli_creates_a_cluster_and_makes_a_token_for_psql(front_door: FrontDoor) -> None:
+    created = json.loads(run(front_door, AWS, "dsql", "create-cluster", "--no-deletion-protection-enabled"))
+    run(front_door, AWS, "dsql", "wait", "cluster-active", "--identifier", created["identifier"])
+    host = created["endpoint"]
+    token = run(front_door, AWS, "dsql", "generate-db-connect-admin-auth-token", "--hostname", host).strip()
+    answer = run(front_door, PSQL, "-XAtc", QUERY, PGHOST=host, PGPASSWORD=token)
+    assert answer.strip() == "admin|postgres|42"
+    run(front_door, AWS, "dsql", "delete-cluster", "--identifier", created["identifier"])
+
+
+def test_our_own_token_is_one_that_the_sdk_could_have_made(front_door: FrontDoor) -> None:
+    token = front_door.command("token").strip()
+    with front_door.connect(front_door.first, token) as connection:
+        assert connection.execute(QUERY).fetchone() == ANSWER
+
+
+@pytest.fixture
+def new_cluster(front_door: FrontDoor) -> Endpoint:
+    return front_door.create()
+
+
+def test_psycopg(front_door: FrontDoor, new_cluster: Endpoint) -> None:
+    with front_door.connect(new_cluster) as connection:
+        assert connection.execute(QUERY).fetchone() == ANSWER
+        connection.execute("CREATE TABLE notes (id bigint PRIMARY KEY, note text)")
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO notes VALUES (%s, %s)", [(n, f"note {n}") for n in range(100)])
+        assert connection.execute("SELECT count(*) FROM notes").fetchone() == (100,)
+
+
+def test_psycopg2(front_door: FrontDoor, new_cluster: Endpoint) -> None:
+    connection = psycopg2.connect(**front_door.parameters(new_cluster))
+    with connection, connection.cursor() as cursor:
+        cursor.execute(QUERY)
+        assert cursor.fetchone() == ANSWER
+    connection.close()
+
+
+def test_asyncpg(front_door: FrontDoor, new_cluster: Endpoint) -> None:
+    async def work() -> None:
+        context = ssl.create_default_context(cafile=front_door.environment["PGSSLROOTCERT"])
+        parameters = front_door.parameters(new_cluster)
+        with front_door.resolving():
+            connection = await asyncpg.connect(
+                host=new_cluster.host,
+                port=int(parameters["port"]),
+                user="admin",
+                database="postgres",
+                password=parameters["password"],
+                ssl=context,
+            )
+        assert tuple(await connection.fetchrow(QUERY)) == ANSWER
+        await connection.execute("CREATE TABLE words (id bigint PRIMARY KEY, word text)")
+        await connection.executemany("INSERT INTO words VALUES ($1, $2)", [(1, "aurora"), (2, "borealis")])
+        rows = await connection.fetch("SELECT word FROM words WHERE id = ANY($1::bigint[]) ORDER BY id", [1, 2])
+        assert [row["word"] for row in rows] == ["aurora", "borealis"]
+        await connection.close()
+
+    asyncio.run(work())
+
+
+def test_clusters_do_not_see_each_other(front_door: FrontDoor) -> None:
+    endpoints = [front_door.create(), front_door.create()]
+    for number, endpoint in enumerate(endpoints):
+        with front_door.connect(endpoint) as connection:
+            connection.execute("CREATE TABLE mine (number int PRIMARY KEY)")
+            connection.execute("INSERT INTO mine VALUES (%s)", [number])
+    for number, endpoint in enumerate(endpoints):
+        with front_door.connect(endpoint) as connection:
+            assert connection.execute("SELECT number FROM mine").fetchall() == [(number,)]
+    token = front_door.token(endpoints[0])
+    with pytest.raises(psycopg.OperationalError, match="access denied"):
+        front_door.connect(endpoints[1], token)
+
+
+def test_a_deleted_cluster_takes_nobody(front_door: FrontDoor, new_cluster: Endpoint) -> None:
+    api, token = front_door.api(), front_door.token(new_cluster)
+    api.delete_cluster(identifier=new_cluster.identifier)
+    api.get_waiter("cluster_not_exists").wait(identifier=new_cluster.identifier, WaiterConfig={"Delay": 1})
+    with pytest.raises(psycopg.OperationalError):
+        front_door.connect(new_cluster, token)
+    with pytest.raises(botocore.exceptions.ClientError, match="ResourceNotFound"):
+        api.get_cluster(identifier=new_cluster.identifier)
+
+
+def test_a_sleeping_cluster_is_woken_and_the_connection_held(front_door: FrontDoor, new_cluster: Endpoint) -> None:
+    with front_door.connect(new_cluster) as connection:
+        connection.execute("CREATE TABLE kept (id int PRIMARY KEY)")
+    front_door.stop_cluster(new_cluster)
+    assert front_door.api().get_cluster(identifier=new_cluster.identifier)["status"] in ("INACTIVE", "ACTIVE", "IDLE")
+    with front_door.connect(new_cluster) as connection:
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
