@@ -182,6 +182,37 @@ def test_hostile_peers_lose_their_connection_and_nothing_else_happens(host: Clus
     assert state(host, host.directory.identifier) is ClusterState.AWAKE
 
 
+def test_names_are_kept_in_a_hosts_file_for_as_long_as_they_are_good(
+    start_cluster: StartCluster, tmp_path: Path
+) -> None:
+    file = tmp_path / "hosts"
+    file.write_text("127.0.0.1 localhost\n")
+    host = start_cluster(instances=1, options=("--hosts", str(file), "--region", "eu-west-1"))
+    first = f"127.0.0.1 {host.directory.identifier}.dsql.eu-west-1.localhost\n"
+    assert first in file.read_text()
+    name = order(host, lambda client: client.create())
+    assert f"127.0.0.1 {name}.dsql.eu-west-1.localhost\n" in file.read_text()
+    order(host, lambda client: client.delete(name))
+    assert name not in file.read_text()
+    assert first in file.read_text()
+    host.stop()
+    assert file.read_text() == "127.0.0.1 localhost\n"
+
+
+def test_a_cluster_without_sessions_falls_asleep(start_cluster: StartCluster) -> None:
+    host = start_cluster(instances=1, options=("--sleep-after", "1"))
+    name = order(host, lambda client: client.create())
+
+    async def until_asleep(client: HostClient) -> None:
+        while next(each.state for each in await client.list() if each.cluster == name) is not ClusterState.ASLEEP:
+            await asyncio.sleep(0.02)
+
+    order(host, until_asleep)
+    assert process_ids(host, name) == []
+    # Its clients on the direct port are not seen by fronts.
+    assert state(host, host.directory.identifier) is ClusterState.AWAKE
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_strangers_are_not_listened_to(host: Cluster) -> None:
     layout = open_layout(host.data)
