@@ -135,14 +135,15 @@ class StockPostgres(Database):
 class Borealis(Database):
     name = "Borealis"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.port = free_port()
-        self._data = folder / "borealis"
+        self.data = folder / "borealis"
+        self._options = options or ("--spares", "0")
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         command = [
-            *(sys.executable, "-m", "borealis.cli", "up", "--data", str(self._data), "--spares", "0"),
+            *(sys.executable, "-m", "borealis.cli", "up", "--data", str(self.data), *self._options),
             *("--port", str(free_port()), "--api-port", str(free_port()), "--direct-port", str(self.port)),
         ]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -79,6 +79,14 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     up.add_argument("--key", type=Path, metavar="FILE", help="the private key of --certificate (PEM)")
     up.add_argument(
+        "--connection-rate",
+        type=_positive,
+        default=100,
+        metavar="N",
+        help="connections that a cluster takes in a second (default: 100)",
+    )
+    up.add_argument("--connection-burst", type=_positive, default=1000, metavar="N", help="and at once (default: 1000)")
+    up.add_argument(
         "--instances",
         type=_instances,
         default=1,

@@ -75,6 +75,8 @@ def up(options: argparse.Namespace) -> int:
         hosts=options.hosts,
         certificate=options.certificate,
         key=options.key,
+        connection_rate=options.connection_rate,
+        connection_burst=options.connection_burst,
         instances=options.instances,
         spares=options.spares,
         sleep_after_s=options.sleep_after or None,

@@ -18,7 +18,14 @@ def plan_services(settings: HostSettings, data: DataDirectory, account: Account 
         return Service(role, f"borealis.{role}", log, account, *where, *more, port=port)
 
     return [
-        service("relay", settings.port, f"--certificate={certificate.certificate}", f"--private-key={certificate.key}"),
+        service(
+            "relay",
+            settings.port,
+            f"--certificate={certificate.certificate}",
+            f"--private-key={certificate.key}",
+            f"--rate={settings.connection_rate}",
+            f"--burst={settings.connection_burst}",
+        ),
         service(
             "control",
             settings.api_port,

@@ -29,6 +29,9 @@ class HostSettings:
     # The operator's own; else one is issued by the local authority.
     certificate: Path | None = None
     key: Path | None = None
+    # For each cluster: connections per second, and at once.
+    connection_rate: int = 100
+    connection_burst: int = 1000
     # For each cluster.
     instances: int = 1
     # For each instance: how many backends it may have.
