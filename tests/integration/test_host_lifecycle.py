@@ -63,13 +63,13 @@ def test_status_tells_what_runs(cluster: Cluster) -> None:
     assert found["running"]
     [first] = found["clusters"]
     processes = [process for process in found["processes"] if process["cluster"] == first["cluster"]]
-    names = ["transactions", "storage", "instance-1", "instance-2"]
+    names = ["transactions", "storage", "instance-1", "instance-2", "front-1", "front-2"]
     assert [process["name"] for process in processes] == names
     assert all(process["ready"] and process["pid"] for process in processes)
-    assert [process["port"] for process in processes] == [None, None, cluster.port, cluster.port + 1]
+    assert [process["port"] for process in processes] == [None, None, cluster.port, cluster.port + 1, None, None]
     version = first["transactions"]["catalog_version"]
     assert version >= 2
-    assert [process["catalog_version"] for process in processes] == [None, None, version, version]
+    assert [process["catalog_version"] for process in processes] == [None, None, version, version, None, None]
     assert first["storage"]["applied_timestamp"] > 0
     text = run_command("status", "--data", cluster.data).stdout
     assert all(name in text for name in names)
