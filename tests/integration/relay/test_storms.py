@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 import psycopg
 import pytest
 
-from tests.integration.relay.crowd import Crowd
 from tests.integration.relay.world import RelayWorld, packet, read_to_end, told
 from tests.integration.waiting import wait_until
 
@@ -38,15 +37,15 @@ def _descriptors() -> Iterator[None]:
 
 
 def test_two_thousand_clients_at_once_all_get_in() -> None:
-    with opened() as world, Crowd(world, world.token()) as crowd:
+    with opened() as world, world.crowd() as crowd:
         crowd.connect(2_000)
-        assert crowd.count_in() == 2_000
+        assert len(crowd) == 2_000
         world.front.tell("sessions")
         assert world.front.wait_for("sessions") == "sessions 2000"
         wait_until(lambda: world.descriptors() < 100, "the relay has let go of the sessions")
         crowd.drop()
         crowd.connect(2_000)
-        assert crowd.count_in() == 2_000
+        assert len(crowd) == 2_000
 
 
 def test_thousands_that_stop_halfway_are_bounded_and_hurt_nobody() -> None:

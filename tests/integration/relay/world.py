@@ -19,6 +19,7 @@ from pathlib import Path
 import psycopg
 from botocore.session import Session as BotocoreSession
 
+from benchmarks.crowd import Crowd
 from borealis.clusters import Cluster, ClusterStatus, ClusterStore, Installation
 from borealis.clusters.names import make_identifier
 from borealis.foundation.identifiers import Timestamp
@@ -174,6 +175,9 @@ class RelayWorld:
             more["password"] = self.token(cluster, user=user)
         conninfo = self.conninfo(cluster, user, **more)
         return psycopg.connect(autocommit=True, prepare_threshold=None, **conninfo)  # type: ignore[arg-type]
+
+    def crowd(self) -> Crowd:
+        return Crowd(str(self.cluster.endpoint), self.port, self.authority.certificate, self.token())
 
     def refusal(self, cluster: Cluster | None = None, user: str = "admin", **more: object) -> psycopg.OperationalError:
         try:

@@ -6,13 +6,13 @@ import selectors
 import socket
 import ssl
 from contextlib import suppress
-
-from tests.integration.relay.world import RelayWorld, packet
+from pathlib import Path
 
 TLS_REQUEST = bytes.fromhex("00000008 04d2162f")
 GIVE_UP_S = 120
 PASSWORD_REQUEST = b"R\0\0\0\x08\0\0\0\x03"
 READY = b"Z\0\0\0\x05I"
+STARTUP = b"\0\x03\0\0user\0admin\0database\0postgres\0\0"
 
 
 class Client:
@@ -53,7 +53,7 @@ class Client:
         with suppress(ssl.SSLWantReadError):
             self._tls.do_handshake()
             self._stage = self._log_in
-            self._tls.write(packet("user", "admin", "database", "postgres"))
+            self._tls.write((len(STARTUP) + 4).to_bytes(4, "big") + STARTUP)
 
     def _log_in(self, data: bytes) -> None:
         self._incoming.write(data)
@@ -70,10 +70,11 @@ class Client:
 
 
 class Crowd:
-    def __init__(self, world: RelayWorld, token: str) -> None:
-        self._context = ssl.create_default_context(cafile=world.authority.certificate)
-        self._server_name = str(world.cluster.endpoint)
-        self._address = ("127.0.0.1", world.port)
+    def __init__(self, endpoint: str, port: int, authority: Path, token: str) -> None:
+        """Clients of `admin`, who trust the certificates of `authority`."""
+        self._context = ssl.create_default_context(cafile=authority)
+        self._server_name = endpoint
+        self._address = ("127.0.0.1", port)
         body = token.encode() + b"\0"
         self._password = b"p" + (len(body) + 4).to_bytes(4, "big") + body
         self._clients: list[Client] = []
@@ -101,7 +102,8 @@ class Crowd:
                     selector.unregister(client.socket)
         selector.close()
 
-    def count_in(self) -> int:
+    def __len__(self) -> int:
+        """How many are in."""
         return sum(client.is_in for client in self._clients)
 
     def drop(self) -> None:
