@@ -9,7 +9,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from borealis.channel.multiplexer import (
     Answered,
@@ -162,11 +162,10 @@ class Channel(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         _watch_for_silence(transport.get_extra_info("socket"))
         if self._connects:
-            transport.write(self._handshake.start())
+            self._transport.write(self._handshake.start())
 
     def data_received(self, data: bytes) -> None:
         try:

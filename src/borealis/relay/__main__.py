@@ -14,8 +14,10 @@ from borealis.placement import Placement
 from borealis.relay.gatekeeper import Gatekeeper
 from borealis.relay.hand_over import HandOvers
 from borealis.relay.limits import ConnectionRates
+from borealis.relay.remote_fronts import RemoteFront
 from borealis.relay.server import RelayServer, open_listeners, raise_descriptor_limit
 from borealis.relay.settings import Settings, parse_settings
+from borealis.tls.handshake import ChannelContext
 
 
 async def _serve(settings: Settings, listeners: list[socket.socket], descriptors_max: int) -> None:
@@ -24,10 +26,17 @@ async def _serve(settings: Settings, listeners: list[socket.socket], descriptors
     gatekeeper = Gatekeeper(settings.data / "control", ConnectionRates(settings.rate), audit, clock)
     try:
         async with Placement(settings.host_socket) as placement:
-            hand_overs = HandOvers(placement, settings.session, clock)
+            hand_overs = HandOvers(placement, _remote_fronts(settings), settings.session, clock)
             await RelayServer(settings, listeners, gatekeeper, hand_overs, descriptors_max).run()
     finally:
         gatekeeper.close()
+
+
+def _remote_fronts(settings: Settings) -> list[RemoteFront]:
+    if settings.fleet is None:
+        return []
+    context = ChannelContext(*settings.fleet, connects=True)
+    return [RemoteFront(gateway, context) for gateway in settings.gateways]
 
 
 def main() -> int:

@@ -6,9 +6,11 @@ whose session nobody takes is told why. Waking a sleeping cluster takes as long 
 
 import logging
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from borealis.channel import ChannelStream
 from borealis.foundation.clock import Clock
 from borealis.foundation.errors import Rejected, Unavailable
 from borealis.foundation.identifiers import Timestamp
@@ -17,9 +19,11 @@ from borealis.relay import refusals
 from borealis.relay.dialogue import LetIn
 from borealis.relay.front_links import FrontLinks
 from borealis.relay.refusals import Refusal
+from borealis.relay.remote_fronts import RemoteFront
 from borealis.relay.settings import SessionLimits
 from borealis.relay.startup_packet import CancelRequest
 from borealis.relay.visitor import Visitor
+from borealis.tls import TlsSession
 from borealis.wire import handover as wire
 
 _log = logging.getLogger("hand-over")
@@ -31,34 +35,82 @@ _FRONT_OF_CANCEL_KEY: Final = 16
 _FRONT_ID_MASK: Final = 2**15 - 1
 
 
+class _Offer:
+    """A session on its way to somebody who may use its keys: from `seal` until `withdraw`, nobody else may."""
+
+    def __init__(self, message: wire.HandOver, session: TlsSession) -> None:
+        self._message = message
+        self._session = session
+        self._is_out = False
+
+    def seal(self) -> bytearray:
+        """The frame with the keys in it."""
+        sealed = wire.encode_hand_over(self._message, self._session.export_bytes)
+        self._session.export_into(sealed.tls_state)
+        self._is_out = True
+        return sealed.frame
+
+    def withdraw(self) -> None:
+        """It was certainly not taken, or refused with the keys unused."""
+        if self._is_out:
+            self._is_out = False
+            self._session.reclaim()
+
+
 class HandOvers:
-    def __init__(self, placement: Placement, limits: SessionLimits, clock: Clock) -> None:
+    """To the fronts of this host, as placement names them; then to those behind the gateways of other hosts."""
+
+    def __init__(
+        self, placement: Placement, remote: Sequence[RemoteFront], limits: SessionLimits, clock: Clock
+    ) -> None:
         self._placement = placement
+        self._remote = remote
         self._limits = limits
         self._clock = clock
         self._links: dict[Path, FrontLinks] = {}
 
-    async def bring(self, visitor: Visitor, arrival: LetIn) -> Refusal | None:
-        """None once a front has the session. Raises Unknown if one may have it: then nobody may use its keys again."""
-        message = self._describe(visitor, arrival)
+    async def bring(self, visitor: Visitor, arrival: LetIn) -> Refusal | ChannelStream | None:
+        """None once a front of this host has the session; a stream to forward to if one of another host has it.
+
+        Raises Unknown if somebody may have it: then nobody else may use its keys again."""
+        offer = _Offer(self._describe(visitor, arrival), arrival.session)
+        try:
+            refusal = await self._bring_here(visitor, arrival.grant.cluster, offer)
+            for front in self._remote if refusal in (refusals.UNKNOWN_CLUSTER, refusals.SERVER_UNAVAILABLE) else ():
+                try:
+                    answer = await front.take(offer.seal)
+                except Unavailable as error:
+                    _log.warning("%s", error)
+                    offer.withdraw()
+                    continue
+                if isinstance(answer, ChannelStream):
+                    return answer
+                offer.withdraw()
+                refusal = _translate(answer)
+                if answer.sqlstate not in _TRY_ANOTHER:
+                    break
+        except Rejected as error:
+            return Refusal("malformed", "54000", error.text)
+        return refusal
+
+    async def _bring_here(self, visitor: Visitor, cluster: str, offer: _Offer) -> Refusal | None:
         refusal: Refusal = refusals.SERVER_UNAVAILABLE
         for attempt in range(_ATTEMPTS_MAX):
             try:
-                front = await self._place(arrival.grant.cluster, is_anew=attempt > 0)
+                front = await self._place(cluster, is_anew=attempt > 0)
                 if not visitor.is_open:
                     return None
-                answer = await self._links_to(front).take(lambda: seal(message, arrival), visitor.connection.fileno())
+                answer = await self._links_to(front).take(offer.seal, visitor.connection.fileno())
             except UnknownCluster:
                 return refusals.UNKNOWN_CLUSTER
             except Unavailable as error:
                 _log.warning("%s", error)
+                offer.withdraw()
                 continue
-            except Rejected as error:
-                return Refusal("malformed", "54000", error.text)
             if answer is None:
                 return None
-            arrival.session.reclaim()
-            refusal = Refusal("front_refused", answer.sqlstate, answer.message, hint=answer.hint)
+            offer.withdraw()
+            refusal = _translate(answer)
             if answer.sqlstate not in _TRY_ANOTHER:
                 break
         return refusal
@@ -67,10 +119,13 @@ class HandOvers:
         """Pass it to the front whose session it names. That there is none is nobody's business."""
         front_id = FrontId(request.process_id >> _FRONT_OF_CANCEL_KEY & _FRONT_ID_MASK)
         front = self._placement.front(front_id)
+        passed_on = wire.CancelRequest(request.process_id, request.secret)
+        for remote in self._remote:  # front ids are each host's own; the secret tells whose session it is
+            remote.cancel(passed_on)
         if front is None:
             return
         try:
-            await self._links_to(front).cancel(wire.CancelRequest(request.process_id, request.secret))
+            await self._links_to(front).cancel(passed_on)
         except Unavailable as error:
             _log.warning("%s", error)
 
@@ -82,6 +137,8 @@ class HandOvers:
     def close(self) -> None:
         for links in self._links.values():
             links.close()
+        for front in self._remote:
+            front.close()
 
     async def _place(self, cluster: str, is_anew: bool) -> FrontAddress:
         return await (self._placement.place_anew(cluster) if is_anew else self._placement.place(cluster))
@@ -113,9 +170,5 @@ class HandOvers:
         )
 
 
-def seal(message: wire.HandOver, arrival: LetIn) -> bytearray:
-    """The frame with the keys in it. The session is the receiver's from here on, unless it is reclaimed."""
-    session = arrival.session
-    sealed = wire.encode_hand_over(message, session.export_bytes)
-    session.export_into(sealed.tls_state)
-    return sealed.frame
+def _translate(answer: wire.Refusal) -> Refusal:
+    return Refusal("front_refused", answer.sqlstate, answer.message, hint=answer.hint)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Final
 
+from borealis.channel import ChannelStream, forward
 from borealis.foundation.errors import Unknown
 from borealis.relay import refusals
 from borealis.relay.dialogue import LetIn
@@ -87,6 +88,7 @@ class RelayServer:
         self._connections_max = descriptors_max - _RESERVED_DESCRIPTORS
         self._reception: Reception[Visitor] = Reception(settings.reception)
         self._moving: dict[Visitor, asyncio.Task[None]] = {}
+        self._forwarding: set[asyncio.Task[None]] = set()
         self._is_accepting = False
         self._pause: asyncio.TimerHandle | None = None
         self._tick_handle: asyncio.TimerHandle | None = None
@@ -132,7 +134,8 @@ class RelayServer:
 
     def _make_room(self, now_ns: int) -> bool:
         reception = self._reception
-        if not reception.is_full and len(reception) + len(self._moving) < self._connections_max:
+        held = len(reception) + len(self._moving) + len(self._forwarding)
+        if not reception.is_full and held < self._connections_max:
             return True
         oldest = reception.to_make_way(now_ns)
         if oldest is None:
@@ -208,6 +211,10 @@ class RelayServer:
             visitor.gate.report(refusals.SERVER_UNAVAILABLE)
             visitor.close()
             return
+        if isinstance(refusal, ChannelStream):
+            visitor.gate.report(None)
+            self._forward(visitor.detach(), refusal)
+            return
         visitor.gate.report(refusal)
         if refusal is None:
             visitor.close()
@@ -216,6 +223,12 @@ class RelayServer:
             self._watch_time()
         else:
             visitor.close()
+
+    def _forward(self, connection: socket.socket, stream: ChannelStream) -> None:
+        """Until the session's end: the bytes mean nothing here."""
+        task = self._loop.create_task(forward(connection, stream))
+        self._forwarding.add(task)
+        task.add_done_callback(self._forwarding.discard)
 
     async def _cancel(self, visitor: Visitor, request: CancelRequest) -> None:
         await self._hand_overs.cancel(request)
@@ -245,7 +258,8 @@ class RelayServer:
             _log.info("the certificate has been read anew")
 
     async def _stop(self) -> None:
-        """Sessions that were let in still reach their fronts; the others have not begun, and end."""
+        """Sessions that were let in still reach their fronts. Those that have not begun end, and those that are
+        forwarded to other hosts."""
         self._stop_accepting()
         for listener in self._listeners:
             listener.close()
@@ -254,8 +268,9 @@ class RelayServer:
                 timer.cancel()
         if self._moving:
             await asyncio.wait(self._moving.values(), timeout=_STOP_SECONDS_MAX)
-        for task in list(self._moving.values()):
+        for task in (*self._moving.values(), *self._forwarding):
             task.cancel()
+        await asyncio.gather(*self._moving.values(), *self._forwarding, return_exceptions=True)
         for visitor in self._reception:
             visitor.close()
         self._hand_overs.close()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
 from borealis.relay.limits import RateLimit
 from borealis.relay.reception import ReceptionLimits
+from borealis.relay.remote_fronts import GatewayAddress
 
 
 class SessionLimits(NamedTuple):
@@ -16,6 +17,14 @@ class SessionLimits(NamedTuple):
 
     duration_ns_max: int = 3_600 * NANOSECONDS_PER_SECOND
     jitter_ns: int = 180 * NANOSECONDS_PER_SECOND
+
+
+class FleetFiles(NamedTuple):
+    """What this relay shows to gateways, and whom it believes; PEM. The certificate's purpose is `clientAuth`."""
+
+    certificate: Path
+    private_key: Path
+    authority: Path
 
 
 class Settings(NamedTuple):
@@ -28,6 +37,8 @@ class Settings(NamedTuple):
     audit_name: str
     uid: int | None
     gid: int | None
+    gateways: tuple[GatewayAddress, ...] = ()
+    fleet: FleetFiles | None = None
     reception: ReceptionLimits = ReceptionLimits()
     rate: RateLimit = RateLimit()
     session: SessionLimits = SessionLimits()
@@ -51,6 +62,16 @@ def make_parser() -> argparse.ArgumentParser:
     add("--certificate", type=Path, metavar="FILE", help="PEM chain (DATA/certificates/server.pem)")
     add("--private-key", type=Path, metavar="FILE", help="PEM key (DATA/certificates/server.key)")
     add("--audit-name", default="relay", metavar="NAME", help="name of the files in DATA/log/audit")
+    add(
+        "--gateway",
+        action="append",
+        type=_gateway,
+        metavar="NAME=HOST:PORT",
+        help="gateway of another host, asked for clusters that this host cannot serve; may be repeated",
+    )
+    add("--fleet-certificate", type=Path, metavar="FILE", help="PEM chain to show to gateways")
+    add("--fleet-private-key", type=Path, metavar="FILE", help="PEM key of it")
+    add("--fleet-authority", type=Path, metavar="FILE", help="PEM certificate of the authority of our hosts")
     add("--uid", type=int, help="user to become before any data is touched")
     add("--gid", type=int, help="group to become before any data is touched")
     add("--rate", type=_positive, default=rate.per_second, help="connections per second for each cluster")
@@ -91,6 +112,9 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         parser.error("--uid and --gid go together")
     if chosen.session_jitter_seconds >= chosen.session_seconds:
         parser.error("--session-jitter-seconds must be less than --session-seconds")
+    fleet = (chosen.fleet_certificate, chosen.fleet_private_key, chosen.fleet_authority)
+    if any(fleet) != all(fleet) or (chosen.gateway and not all(fleet)):
+        parser.error("--gateway, --fleet-certificate, --fleet-private-key and --fleet-authority go together")
     certificates = chosen.data / "certificates"
     return Settings(
         data=chosen.data,
@@ -99,6 +123,8 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         certificate=chosen.certificate or certificates / "server.pem",
         private_key=chosen.private_key or certificates / "server.key",
         audit_name=chosen.audit_name,
+        gateways=tuple(chosen.gateway or ()),
+        fleet=FleetFiles(*fleet) if all(fleet) else None,
         uid=chosen.uid,
         gid=chosen.gid,
         reception=ReceptionLimits()._replace(
@@ -118,6 +144,14 @@ def _in_seconds(nanoseconds: int) -> float:
 
 def _nanoseconds(seconds: float) -> int:
     return round(seconds * NANOSECONDS_PER_SECOND)
+
+
+def _gateway(text: str) -> GatewayAddress:
+    name, equals, address = text.partition("=")
+    host, colon, port = address.rpartition(":")
+    if not (name and equals and host and colon):
+        raise ValueError(text)
+    return GatewayAddress(name, host.strip("[]"), _port(port))
 
 
 def _positive(text: str) -> int:

@@ -111,6 +111,13 @@ class Visitor:
                 self._send(goodbye)
             self._part()
 
+    def detach(self) -> socket.socket:
+        """The connection of a session that is somebody else's now, for whoever forwards its bytes."""
+        connection = self.connection.dup()
+        connection.setblocking(False)
+        self.close()
+        return connection
+
     def close(self) -> None:
         """At once, without a word."""
         if not self.is_open:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from borealis.clusters import Cluster
 from tests.integration.relay.test_login import log_in
 from tests.integration.relay.world import RelayWorld, packet
 from tests.integration.tls.process_memory import find_in_memory
@@ -19,14 +20,14 @@ TLS_REQUEST = bytes.fromhex("00000008 04d2162f")
 SESSIONS = 12
 
 
-def connect(world: RelayWorld, version: ssl.TLSVersion, key_log: Path) -> ssl.SSLSocket:
+def connect(world: RelayWorld, version: ssl.TLSVersion, key_log: Path, cluster: Cluster | None = None) -> ssl.SSLSocket:
     context = ssl.create_default_context(cafile=world.authority.certificate)
     context.minimum_version = context.maximum_version = version
     context.keylog_filename = str(key_log)
     connection = world.raw()
     connection.sendall(TLS_REQUEST)
     assert connection.recv(1) == b"S"
-    return context.wrap_socket(connection, server_hostname=str(world.cluster.endpoint))
+    return context.wrap_socket(connection, server_hostname=str((cluster or world.cluster).endpoint))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import ssl
 import struct
@@ -248,6 +249,28 @@ def test_a_cluster_that_nobody_can_serve_is_unavailable(world: RelayWorld) -> No
         world.front.wait_for("sessions")
     assert "the database system is shutting down" in str(world.refusal())
     world.connect().close()
+
+
+def test_a_session_that_a_front_may_have_is_offered_to_nobody_else(world: RelayWorld) -> None:
+    """The front died with the keys in its hands: to go on with them, even to say so, could use a nonce twice."""
+    world.front.tell("vanish")
+    world.front.wait_for("sessions")
+    with pytest.raises(psycopg.OperationalError, match=r"unexpected eof|closed the connection unexpectedly"):
+        world.connect()
+    last = world.audit()[-1]
+    assert (last["outcome"], last["status"]) == ("failed", "XX000")
+    world.connect().close()
+
+
+def test_a_host_that_was_killed_is_missed_and_found_again(world: RelayWorld) -> None:
+    world.connect().close()
+    world.front.stop(signal.SIGKILL)
+    assert "FATAL:  server unavailable" in str(world.refusal())
+    for name in ("host.sock", "front.sock"):
+        (world.data / "run" / name).unlink()
+    world.front = world.start_front()
+    with world.connect() as connection:
+        assert connection.info.server_version == 160014
 
 
 def test_a_client_that_speaks_no_tls_hears_an_alert(world: RelayWorld) -> None:

@@ -2,7 +2,8 @@
 
 It takes sessions as a real front does, over TLS with the keys that it was handed, and answers every statement with one
 row: what it was told about the session, as JSON. Commands on its standard input, one a line: `refuse SQLSTATE MESSAGE`
-(from now on, for once), `sleep` (the clusters' fronts are gone until somebody starts them), `sessions`.
+(the next session), `vanish` (drop the connection that brings the next session), `sleep` (the clusters' fronts are
+gone until somebody starts them), `sessions`.
 """
 
 from __future__ import annotations
@@ -137,6 +138,7 @@ class Front:
         self.path = path
         self.sessions: dict[int, Session] = {}
         self.refusals: list[Refusal] = []
+        self.is_to_vanish = False
         self._numbers = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -181,6 +183,10 @@ class Front:
                     self._cancel(frame[1])
                 else:
                     client = socket.socket(fileno=descriptors.pop())
+                    if self.is_to_vanish:
+                        self.is_to_vanish = False
+                        client.close()
+                        return
                     relay.sendall(self._take(client, frame[1]))
         finally:
             loop.remove_reader(relay)
@@ -261,6 +267,8 @@ async def main() -> None:
         match line.decode().split(maxsplit=2):
             case ["refuse", sqlstate, text]:
                 front.refusals.append(Refusal(sqlstate, text.strip()))
+            case ["vanish"]:
+                front.is_to_vanish = True
             case ["sleep"]:
                 host.sleep()
             case ["sessions"]:

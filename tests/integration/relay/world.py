@@ -92,11 +92,14 @@ class RelayWorld:
             self.data / "control" / "clusters.sqlite", Installation(ACCOUNT, REGION, DOMAIN)
         )
         self.clusters = [self.add_cluster() for _ in range(clusters)]
-        self.front = Program(
+        self.front = self.start_front()
+        self.relay = self.start_relay(*options)
+
+    def start_front(self) -> Program:
+        return Program(
             [str(TINY_FRONT), str(self.data / "run"), *(cluster.identifier for cluster in self.clusters)],
             self.data / "log" / "front.log",
         )
-        self.relay = self.start_relay(*options)
 
     def start_relay(self, *options: str, before: Callable[[], None] | None = None) -> Program:
         """`before` runs in the process before it becomes the relay. Options that come later win."""
