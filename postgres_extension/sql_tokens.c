@@ -159,7 +159,8 @@ read_word(SqlText *text)
 static SqlTokenKind
 read_token(SqlText *text)
 {
-	char		c = *text->next;
+	const char *start = text->next;
+	char		c = *start;
 
 	if (starts_word(c))
 		return read_word(text);
@@ -173,7 +174,8 @@ read_token(SqlText *text)
 	{
 		case '\'':
 			skip_quoted(text, c, !standard_conforming_strings);
-			return standard_conforming_strings ? TOKEN_STRING : TOKEN_OTHER;
+			return standard_conforming_strings || memchr(start, '\\', text->next - start) == NULL ?
+				TOKEN_STRING : TOKEN_OTHER;
 		case '"':
 			skip_quoted(text, c, false);
 			return TOKEN_QUOTED_WORD;

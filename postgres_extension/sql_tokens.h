@@ -13,7 +13,7 @@ typedef enum SqlTokenKind
 	TOKEN_END,
 	TOKEN_WORD,					/* key word or identifier without quotes */
 	TOKEN_QUOTED_WORD,			/* "identifier" */
-	TOKEN_STRING,				/* 'string' in which a backslash is nothing special */
+	TOKEN_STRING,				/* 'string' without backslashes that mean something */
 	TOKEN_LEFT_PARENTHESIS,
 	TOKEN_RIGHT_PARENTHESIS,
 	TOKEN_SEMICOLON,

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies
 from psycopg import errors
+from psycopg.pq import DiagnosticField, ExecStatus
 
 from borealis.host.server_tree import find_postgres
 from tests.cluster import Cluster, Connection
@@ -334,6 +336,78 @@ class TestSyntax:
     def test_it_is_not_for_functions(self, connect: Connect) -> None:
         with pytest.raises(errors.SyntaxError):
             run(connect(), f"DO $$ BEGIN EXECUTE 'AWS IAM GRANT r TO ''{ARN}'''; END $$")
+
+
+# What may hide a semicolon, or seem to.
+FRAGMENTS = (
+    *("'a;b'", "'it''s;'", "'\\'", "E'\\';'", "e'\\\\'", "N'\\'", "U&'\\0041'", 'U&"a;b"', "u & 'x'", "B'01'", "x'1F'"),
+    *(
+        "$$;$$",
+        "$a$ $$ ; $b$ $a$",
+        "$a$;",
+        "a$b$c",
+        "x$$",
+        "$1",
+        "$",
+        "1$$;$$",
+        "1e5'x'",
+        "0xf'x'",
+        "1.5.e'x'",
+        "e1'\\'",
+    ),
+    *("/*;*/", "/* /* ; */", "*/", "--;\n", "--;\r", "--", "- -", "/ *", "-/*;*/", "+--x\n"),
+    *(
+        '"a;b"',
+        '"a"";"',
+        '"',
+        "'",
+        "(",
+        ")",
+        ";",
+        "(;)",
+        ",",
+        "AS",
+        "AWS",
+        "::text",
+        "||",
+        "\n",
+        "\t",
+        "\v",
+        " ",
+        "ü",
+        "ünder'x'",
+    ),
+)
+
+
+class TestScanning:
+    """The server's scanner and ours agree on where statements begin."""
+
+    @staticmethod
+    def outcome(connection: Connection, text: str) -> tuple[str, object]:
+        """Of the last statement."""
+        result = connection.pgconn.exec_(text.encode())
+        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY):
+            return "error", result.error_field(DiagnosticField.SQLSTATE)
+        return "tag", result.command_status
+
+    @pytest.mark.parametrize("standard_strings", ["on", "off"])
+    def test_the_statement_is_found_where_the_server_would_find_it(
+        self, standard_strings: str, connect: Connect, make_role: MakeRole
+    ) -> None:
+        connection, role = connect(), make_role()
+        run(connection, f"SET standard_conforming_strings = {standard_strings}; SET escape_string_warning = off")
+
+        @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+        @given(strategies.lists(strategies.sampled_from(FRAGMENTS), max_size=8), strategies.sampled_from(["", " "]))
+        def agree(fragments: list[str], separator: str) -> None:
+            before = separator.join(["SELECT 1", *fragments])
+            expected = self.outcome(connection, f"{before}; ALTER ROLE {role} LOGIN")
+            if expected == ("tag", b"ALTER ROLE"):
+                expected = ("tag", b"GRANT")
+            assert self.outcome(connection, f"{before}; AWS IAM GRANT {role} TO '{ARN}'") == expected
+
+        agree()
 
 
 class TestJobs:
