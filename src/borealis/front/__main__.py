@@ -5,6 +5,7 @@ Prints `ready` once it takes sessions, then `sessions N` when their number has c
 
 import argparse
 import logging
+import resource
 import signal
 import sys
 from dataclasses import fields, replace
@@ -18,6 +19,8 @@ from borealis.front.settings import FrontSettings
 from borealis.tls import TlsSession
 
 FRONT_IDS = 1 << 15
+# Relays, sessions that come and go, cancel requests.
+OTHER_DESCRIPTORS = 600
 
 
 def main() -> int:
@@ -25,6 +28,7 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s front: %(message)s")
     settings = replace(FrontSettings(), **dict(options.set))
     try:
+        settings = replace(settings, sessions_max=min(settings.sessions_max, _raise_descriptor_limit(settings)))
         drop_privileges(options.uid, options.gid)
         postgres = str(options.postgres / f".s.PGSQL.{options.port}")
         server = FrontServer(
@@ -44,6 +48,18 @@ def main() -> int:
         logging.critical("%s", error)
         return 1
     return 0
+
+
+def _raise_descriptor_limit(settings: FrontSettings) -> int:
+    """As far as we may; how many sessions there can be with it."""
+    wanted = settings.sessions_max + settings.backends_max + OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < wanted:
+        logging.warning("no more than %d files may be open, which limits the number of sessions", soft)
+    return max(1, soft - settings.backends_max - OTHER_DESCRIPTORS)
 
 
 def _parse_options() -> argparse.Namespace:

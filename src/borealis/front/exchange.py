@@ -469,7 +469,7 @@ class Exchange:
         """Takes note of a message. True if the session has not asked for it."""
         if kind == READY:
             return self._note_ready(data[at + HEADER_BYTES])
-        head = self._outstanding[0] if self._outstanding else None
+        head = self._head()
         if kind == COMMAND_COMPLETE:
             if self._copying:
                 self._end_copy()
@@ -498,6 +498,16 @@ class Exchange:
             self._begin_copy()
         return False
 
+    def _head(self) -> Outstanding | None:
+        """What is being answered. The end of data that nobody waits for is not."""
+        outstanding = self._outstanding
+        while outstanding:
+            head = outstanding[0]
+            if head != COPY_DONE:
+                return head
+            outstanding.popleft()
+        return None
+
     def _expect(self, head: Outstanding | None, kind: int) -> None:
         if head != kind:
             raise ProtocolViolation("the backend answered what was not asked")
@@ -510,18 +520,16 @@ class Exchange:
         return head.is_injected
 
     def _note_ready(self, status: int) -> bool:
-        outstanding = self._outstanding
-        if outstanding and outstanding[0] == _PING and self._ping_is_answered:
-            outstanding.popleft()
+        head = self._head()
+        if head == _PING and self._ping_is_answered:
+            self._outstanding.popleft()
             return True
         self.status = status
         was_skipping, self._is_skipping = self._is_skipping, False
-        if outstanding and outstanding[0] in _ENDS_WITH_READY:
-            outstanding.popleft()
-            # The end of data that nobody waited for is not answered.
-            while outstanding and outstanding[0] == COPY_DONE:
-                outstanding.popleft()
-        elif was_skipping or self._ambiguous or (outstanding and outstanding[0] == _PING):
+        if head in _ENDS_WITH_READY:
+            self._outstanding.popleft()
+            self._head()
+        elif was_skipping or self._ambiguous or head == _PING:
             self._is_unsynced = False  # for a Sync that we thought ignored
         else:
             raise ProtocolViolation("the backend answered what was not asked")

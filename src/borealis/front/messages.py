@@ -60,6 +60,9 @@ _LENGTH_MAX: Final[dict[int, int]] = {
     **dict.fromkeys((CLOSE, DESCRIBE, EXECUTE, FLUSH, SYNC, TERMINATE, COPY_DONE), _SMALL_BYTES_MAX),
 }
 
+# Postgres takes an error of these for one of its own loop; a front ends the session, which needs no guessing.
+_EMPTY: Final = frozenset((SYNC, FLUSH))
+
 PIECE_BYTES: Final = 16 * 1024
 """A message of which this much has arrived is passed on without its end."""
 PARSE_BYTES_MAX: Final = 256 * 1024
@@ -113,6 +116,8 @@ class RequestReader:
                 raise ProtocolViolation(f"invalid frontend message type {kind}")
             if not 4 <= length <= limit:
                 raise ProtocolViolation("invalid message length")
+            if length > 4 and kind in _EMPTY:
+                raise ProtocolViolation("invalid message format")
             end = at + 1 + length
             if end > size:
                 if size - at >= (PARSE_BYTES_MAX if kind == PARSE else PIECE_BYTES):

@@ -51,6 +51,7 @@ class RunningFront:
         self._settings = settings
         self._process: subprocess.Popen[str] | None = None
         self._said: list[str] = []
+        self._expected = 0
         self._said_more = threading.Condition()
         self.start()
         self.entrance = Entrance(self.socket, certificate.chain, certificate.key)
@@ -105,8 +106,15 @@ class RunningFront:
         assert self._process is not None
         return self._process.wait(STOP_S)
 
+    def expect_problem(self, text: str) -> None:
+        """Exactly one has been logged, this one."""
+        (line,) = self.problems()
+        assert text in line
+        self._expected += 1
+
     def problems(self) -> list[str]:
-        return re.findall(r".*(?:ERROR|CRITICAL|Traceback).*", (self.folder / "log").read_text())
+        """Those that were not expected."""
+        return re.findall(r".*(?:ERROR|CRITICAL|Traceback).*", (self.folder / "log").read_text())[self._expected :]
 
     def close(self) -> None:
         self.entrance.close()

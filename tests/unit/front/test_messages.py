@@ -22,8 +22,11 @@ from borealis.front.messages import (
     refuse_requests,
 )
 
-KINDS = st.sampled_from(list(b"BCDEFHPQSXcdf"))
-MESSAGES = st.lists(st.builds(message, KINDS, st.binary(max_size=50)), max_size=20)
+KINDS = st.sampled_from(list(b"BCDEFPQXcdf"))
+MESSAGES = st.lists(
+    st.one_of(st.builds(message, KINDS, st.binary(max_size=50)), st.builds(message, st.sampled_from(list(b"HS")))),
+    max_size=20,
+)
 
 
 @given(MESSAGES, st.lists(st.integers(1, 30), min_size=1))
@@ -51,6 +54,7 @@ def test_garbage_ends_in_a_violation_at_worst(data: bytes) -> None:
         (b"z\0\0\0\4", "invalid frontend message type 122"),
         (b"Q\0\0\0\3", "invalid message length"),
         (b"S\0\0\xff\xff", "invalid message length"),
+        (b"S\0\0\0\x05x", "invalid message format"),
         (b"Q\x7f\xff\xff\xff", "invalid message length"),
     ],
 )

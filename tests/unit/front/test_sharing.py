@@ -37,6 +37,8 @@ EXTENDED = st.one_of(
     st.builds(describe, NAMES),
     st.builds(close_statement, NAMES),
     st.just(EXECUTE),
+    # Out of place: Postgres takes no notice.
+    st.sampled_from([COPY_DATA, COPY_END, message(messages.COPY_FAIL, b"\0"), message(messages.FLUSH)]),
 )
 COPY = st.sampled_from(
     [

@@ -1,0 +1,138 @@
+"""How sessions end: by their deadline, with their front, with their backend; and who notices nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import suppress
+
+import psycopg
+import pytest
+from psycopg.pq import TransactionStatus
+
+from borealis.front.messages import query
+from tests.cluster import Cluster, Connection, StartCluster
+from tests.integration.front.raw_client import RawClient
+from tests.integration.front.running_front import RunningFront, StartFront, find_postgres_socket
+
+
+def test_a_session_ends_at_its_deadline_without_a_word(start_front: StartFront) -> None:
+    front = start_front()
+    front.entrance.session_s = 0.5
+    with RawClient(front.entrance.port) as client:
+        assert client.read_message() == (b"", b"")
+
+
+def test_a_transaction_gets_more_time(start_front: StartFront) -> None:
+    front = start_front(grace_ns=3600 * 10**9)
+    front.entrance.session_s = 0.2
+    with RawClient(front.entrance.port) as client:
+        client.send(query("BEGIN"))
+        client.read_until(b"Z")
+        client.send(query("SELECT pg_sleep(1)"))
+        assert client.read_until(b"Z")[-1] == (b"Z", b"T")
+        client.send(query("COMMIT"))
+        assert client.read_until(b"Z")[-1] == (b"Z", b"I")
+        assert client.read_message() == (b"", b"")
+
+
+def test_a_transaction_does_not_get_more_than_the_grace(start_front: StartFront) -> None:
+    front = start_front(grace_ns=10**8)
+    front.entrance.session_s = 0.1
+    with RawClient(front.entrance.port) as client:
+        client.send(query("BEGIN"))
+        client.read_until(b"Z")
+        assert client.read_message() == (b"", b"")
+
+
+def test_a_front_that_is_asked_to_stop_lets_transactions_end(front: RunningFront) -> None:
+    idle, busy = RawClient(front.entrance.port), RawClient(front.entrance.port)
+    busy.send(query("BEGIN"))
+    busy.read_until(b"Z")
+    front.terminate()
+    kind, body = idle.read_message()
+    assert kind == b"E"
+    assert b"C57P01\0Mterminating connection due to administrator command\0" in body
+    assert idle.read_message() == (b"", b"")
+    busy.send(query("COMMIT"))
+    assert busy.read_until(b"Z")[-1] == (b"Z", b"I")
+    assert busy.read_message()[0] == b"E"
+    idle.close()
+    busy.close()
+    assert front.wait_ended() == 0
+
+
+def test_a_killed_front_takes_only_its_sessions_with_it(front: RunningFront, cluster: Cluster) -> None:
+    connection, direct = front.connect(), cluster.connect()
+    front.kill()
+    with pytest.raises(psycopg.OperationalError):
+        connection.execute("SELECT 1")
+    assert front.socket.exists()  # it had no time to clean up
+    front.start()
+    with front.connect() as again:
+        assert again.execute("SELECT 1").fetchone() == (1,)
+    assert direct.execute("SELECT 1").fetchone() == (1,)
+    direct.close()
+
+
+@pytest.fixture
+def lonely_front(start_cluster: StartCluster) -> tuple[RunningFront, Cluster]:
+    """On a cluster whose backends may be killed."""
+    cluster = start_cluster(instances=1)
+    cluster.expect_log(
+        r"was terminated by signal 9|terminating any other active server processes|server process .* exited"
+    )
+    return RunningFront(find_postgres_socket(cluster), backends_target=2, backends_max=2), cluster
+
+
+def ask_until_lost(connection: Connection) -> None:
+    """Until its backend has been told by Postgres that another one was killed."""
+    with suppress(psycopg.OperationalError), connection:
+        while True:
+            connection.execute("SELECT 1")
+
+
+def test_a_killed_backend(lonely_front: tuple[RunningFront, Cluster]) -> None:
+    """Idle sessions live on with their state; who waited is told that the outcome is unknown, who was in a transaction
+    that it is over."""
+    front, cluster = lonely_front
+    try:
+        idle, open_transaction, active = front.connect(), front.connect(autocommit=False), front.connect()
+        idle.execute("SET work_mem = '7MB'")
+        open_transaction.execute("SELECT 1")
+        failed: list[psycopg.Error] = []
+
+        def sleep() -> None:
+            try:
+                active.execute("SELECT pg_sleep(600)")
+            except psycopg.Error as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=sleep)
+        thread.start()
+        text = "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'"
+        found = None
+        with cluster.connect_superuser() as witness:
+            while found is None:
+                found = witness.execute(text).fetchone()
+        os.kill(int(found[0]), signal.SIGKILL)  # type: ignore[call-overload]
+        thread.join()
+        assert failed[0].sqlstate == "08007"
+        ask_until_lost(open_transaction)
+        assert idle.execute("SHOW work_mem").fetchone() == ("7MB",)
+        assert idle.info.transaction_status == TransactionStatus.IDLE
+        idle.close()
+        active.close()
+    finally:
+        front.close()
+
+
+def test_a_session_waits_for_an_instance_that_restarts(lonely_front: tuple[RunningFront, Cluster]) -> None:
+    front, cluster = lonely_front
+    try:
+        with front.connect() as connection:
+            cluster.kill("instance-1")
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        front.close()
