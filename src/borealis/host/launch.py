@@ -31,10 +31,7 @@ class Tether:
 
     def attach(self) -> None:
         """In the child, before exec."""
-        if sys.platform == "linux":
-            fcntl.fcntl(self.child_end, fcntl.F_SETOWN, os.getpid())
-            fcntl.fcntl(self.child_end, F_SETSIG, self._death_signal)
-            fcntl.fcntl(self.child_end, fcntl.F_SETFL, os.O_ASYNC)
+        attach_tether(self.child_end, self._death_signal)
 
     def started(self) -> None:
         """In the host, once the child runs: its copy is the only one."""
@@ -43,6 +40,14 @@ class Tether:
     def release(self) -> None:
         """In the host, once the child has ended."""
         os.close(self._host_end)
+
+
+def attach_tether(child_end: int, death_signal: signal.Signals) -> None:
+    """In the child: ask for the signal when the host is gone."""
+    if sys.platform == "linux":
+        fcntl.fcntl(child_end, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(child_end, F_SETSIG, death_signal)
+        fcntl.fcntl(child_end, fcntl.F_SETFL, os.O_ASYNC)
 
 
 def start_program(

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from borealis.host.account import Account, as_root
 from borealis.host.errors import HostError
+from borealis.host.forked import Process, Zygote
 from borealis.host.launch import Tether, start_program
 from borealis.host.programs import Program
 from borealis.host.supervision import (
@@ -67,7 +68,7 @@ class Observer(Protocol):
 @dataclass
 class Child:
     program: Program
-    process: Popen[bytes]
+    process: Process
     tether: Tether
     output: bytes = b""
 
@@ -75,12 +76,13 @@ class Child:
 class ProcessTree:
     """Runs groups of programs until it is told to stop. Assumes that the account is assumed."""
 
-    def __init__(self, account: Account | None, lock: int) -> None:
+    def __init__(self, account: Account | None, lock: int, zygote_log: Path) -> None:
         self.selector = selectors.DefaultSelector()
         self._supervision = Supervision()
         self._programs: dict[str, Program] = {}
         self._account = account
         self._lock = lock
+        self._zygote = Zygote(account, lock, zygote_log)
         self._children: dict[str, Child] = {}
         self._starts: dict[str, int] = {}
         # Made ready to start ahead of their turn, while the stages before come up.
@@ -92,6 +94,7 @@ class ProcessTree:
     def run(self, observer: Observer, begin: Callable[[], None]) -> bool:
         """Calls `begin`, and serves what it starts. True when it ended because it was asked to."""
         self._observer = observer
+        self._zygote.start()
         signal_reader, signal_writer = os.pipe()
         os.set_blocking(signal_reader, False)
         os.set_blocking(signal_writer, False)
@@ -107,6 +110,7 @@ class ProcessTree:
             now = time.monotonic()
             self._carry_out(self._supervision.tick(now))
             observer.tick(now)
+        self._zygote.close()
         return not self._finish.has_failed
 
     def start_group(
@@ -190,12 +194,16 @@ class ProcessTree:
             if process.poll() is not None:
                 tether.release()
                 self._chores.remove(chore)
-        if os.getpid() == 1:
-            self._reap_orphans()
+        self._zygote.reap()
+        self._reap_orphans()
 
     def _reap_orphans(self) -> None:
-        """The first process of a container inherits the children of every process that dies in it."""
-        ours = {child.process.pid for child in self._children.values()} | {chore.pid for chore, _ in self._chores}
+        """We inherit the children of every process below us that dies (forked.py)."""
+        ours = (
+            {self._zygote.process_id}
+            | {child.process.pid for child in self._children.values()}
+            | {chore.pid for chore, _ in self._chores}
+        )
         while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if ended.si_pid in ours:
                 return
@@ -270,8 +278,21 @@ class ProcessTree:
 
     def _spawn(self, program: Program) -> Child:
         tether = Tether(program.death_signal)
-        with open_log(program.log) as log, as_root(self._account):
-            process = start_program(
+        with open_log(program.log) as log:
+            process = self._fork(program, log, tether) or self._execute(program, log, tether)
+        if process.stdout is not None:
+            name = program.name
+            self.selector.register(process.stdout, selectors.EVENT_READ, lambda _: self._read_output(name))
+        return Child(program, process, tether)
+
+    def _fork(self, program: Program, log: BufferedWriter, tether: Tether) -> Process | None:
+        if program.module is None or program.account is not None:
+            return None
+        return self._zygote.fork(program.name.rpartition("/")[2], program.module, program.arguments, log, tether)
+
+    def _execute(self, program: Program, log: BufferedWriter, tether: Tether) -> Process:
+        with as_root(self._account):
+            return start_program(
                 program.command,
                 program.account,
                 stdout=PIPE if program.says_ready else log,
@@ -279,10 +300,6 @@ class ProcessTree:
                 keep=(self._lock,),
                 tether=tether,
             )
-        if process.stdout is not None:
-            name = program.name
-            self.selector.register(process.stdout, selectors.EVENT_READ, lambda _: self._read_output(name))
-        return Child(program, process, tether)
 
     def _stop(self, name: str, severity: int) -> None:
         child = self._children.get(name)

@@ -27,6 +27,9 @@ class Program(Protocol):
     name: str
     log: Path
     command: tuple[str, ...]
+    # The same, where it is `python -m module arguments`, so that it can be forked instead (zygote.py).
+    module: str | None
+    arguments: tuple[str, ...]
     # Who the program is started as; None: as root, if the host was, to drop privileges itself.
     account: Account | None
     # Whether it says `ready` on its standard output; else it is asked with `is_ready` while it starts.
@@ -67,8 +70,10 @@ class Service:
         self.is_eager = is_eager
         self.log = log
         identity = (f"--uid={account.uid}", f"--gid={account.gid}") if account else ()
+        self.module: str | None = module
+        self.arguments: tuple[str, ...] = (*settings, *identity)
         # -P: the folder that it is started in is no place to import from.
-        self.command: tuple[str, ...] = (sys.executable, "-P", "-m", module, *settings, *identity)
+        self.command: tuple[str, ...] = (sys.executable, "-P", "-m", module, *self.arguments)
 
     def prepare(self) -> None:
         pass
@@ -83,6 +88,8 @@ class Instance:
     death_signal = SIGQUIT
     stop_signals = (SIGINT, SIGQUIT, SIGKILL)
     says_ready = False
+    module: str | None = None
+    arguments: tuple[str, ...] = ()
     is_eager = False
 
     def __init__(

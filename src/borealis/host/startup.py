@@ -67,7 +67,7 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
     introduce_first_cluster(settings, directory, first, now)
     services = plan_services(settings, directory, account)
     hosts = HostsFile(settings.hosts, f"Borealis in {directory.root}", account)
-    processes = ProcessTree(account, lock)
+    processes = ProcessTree(account, lock, directory.log / "zygote.log")
     return Host(settings, directory, processes, plan, services, first, certificate, hosts, announcer).run()
 
 

@@ -1,0 +1,85 @@
+"""Services are forks of a process that has imported everything, and children of the host like any other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import Cluster, StartCluster
+from tests.integration.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere services are started as programs")
+
+SERVICES = ("transactions", "storage")
+
+
+def command_line(process_id: int) -> str:
+    return Path(f"/proc/{process_id}/cmdline").read_text().replace("\0", " ")
+
+
+def status_of(process_id: int, field: str) -> list[str]:
+    lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+    return next(line.split()[1:] for line in lines if line.startswith(f"{field}:"))
+
+
+def find_zygote(cluster: Cluster) -> int:
+    host = cluster.report().process_id
+    children = Path(f"/proc/{host}/task/{host}/children").read_text().split()
+    [zygote] = [
+        int(child) for child in children if "host.zygote" in command_line(int(child)) and name_of(child) == "python"
+    ]
+    return zygote
+
+
+def name_of(process_id: int | str) -> str:
+    name = Path(f"/proc/{process_id}/comm").read_text().strip()
+    return "python" if name.startswith("python") else name
+
+
+def test_services_are_forks_of_the_zygote_and_children_of_the_host(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(instances=1)
+    zygote = find_zygote(cluster)
+    for name in SERVICES:
+        service = cluster.process_id(name)
+        assert command_line(service) == command_line(zygote)
+        assert name_of(service) == name
+        assert status_of(service, "PPid") == [str(cluster.report().process_id)]
+        assert os.getpgid(service) == service
+        # real, effective, saved: nothing is left of root
+        assert len(set(status_of(service, "Uid"))) == 1
+
+
+def test_the_zygote_acts_as_nobody_special(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(instances=1)
+    _, effective, _, files = status_of(find_zygote(cluster), "Uid")
+    assert effective != "0"
+    assert files != "0"
+
+
+def test_services_outlive_the_zygote_and_come_back_without_it(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(instances=1)
+    zygote = find_zygote(cluster)
+    before = {name: cluster.process_id(name) for name in SERVICES}
+    os.kill(zygote, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{zygote}").exists(), "the zygote is gone")
+    assert {name: cluster.process_id(name) for name in SERVICES} == before
+    with cluster.connect() as connection:
+        connection.execute("CREATE TABLE kept (key integer PRIMARY KEY)")
+        for key, name in enumerate(SERVICES):
+            cluster.kill(name)
+            connection.execute("INSERT INTO kept VALUES (%s)", [key])
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (len(SERVICES),)
+    assert find_zygote(cluster) != zygote
+
+
+def test_services_end_with_a_host_that_is_killed(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(instances=1)
+    processes = [find_zygote(cluster), *(cluster.process_id(name) for name in SERVICES)]
+    cluster.kill_host()
+    wait_until(
+        lambda: not any(Path(f"/proc/{process}").exists() for process in processes), "everything has followed the host"
+    )
