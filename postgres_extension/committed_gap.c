@@ -73,7 +73,7 @@ find_gap(const uint8 *key, uint32 key_size)
 	set_bytes(&gap.upper, key, KEY_PREFIX_SIZE);
 	key_make_successor(&gap.upper);
 	storage_read_range(&gap.batch, key, key_size, (uint8 *) gap.upper.data, gap.upper.len,
-					   false, true, gap.timestamp, 1, 1);
+					   false, RANGE_KEYS, gap.timestamp, 1, 1);
 	set_bytes(&gap.lower, key, key_size);
 	if (gap.batch.count > 0)
 	{

@@ -27,7 +27,6 @@ typedef struct BuildState
 {
 	Relation	table;
 	CommandId	cid;
-	RowBuffer	row;
 	StringInfoData key;
 	StringInfoData value;
 } BuildState;
@@ -92,10 +91,8 @@ move_row_to_primary_key(Relation index, ItemPointer tid, Datum *values, bool *is
 		return;
 	if (row_key_is_taken(state->table, (uint8 *) state->key.data, state->key.len))
 		unique_report_build_violation(state->table, index, values, isnull);
-	row_buffer_decode(&state->row, state->table, current_row.value, current_row.value_size,
-					  address->version, tid);
 	table_move_row(state->table, address->key, address->key_size,
-				   (uint8 *) state->key.data, state->key.len, &state->row.tuple, state->cid,
+				   (uint8 *) state->key.data, state->key.len, current_row.tuple, state->cid,
 				   RelationGetRelid(index));
 }
 
@@ -114,7 +111,6 @@ borealis_index_build(Relation table, Relation index, IndexInfo *index_info)
 	state.cid = GetCurrentCommandId(true);
 	/* a TRUNCATE of a table that this transaction created builds it again */
 	table_forget_own(KEY_NAMESPACE_INDEX, index->rd_locator.relNumber, state.cid);
-	row_buffer_init(&state.row, CurrentMemoryContext);
 	initStringInfo(&state.key);
 	initStringInfo(&state.value);
 	result->heap_tuples = table_index_build_scan(table, index, index_info, true, true,
@@ -122,7 +118,6 @@ borealis_index_build(Relation table, Relation index, IndexInfo *index_info)
 												 build_secondary_entry,
 												 &state, NULL);
 	result->index_tuples = result->heap_tuples;
-	row_buffer_free(&state.row);
 	pfree(state.key.data);
 	pfree(state.value.data);
 	return result;

@@ -149,6 +149,7 @@ start(IndexScanDesc scan, BorealisIndexScan *so)
 			 running_statement_changes(RelationGetRelid(so->table)))
 		contention_before_change(so->ranges.ranges[0].lower, so->ranges.ranges[0].lower_size);
 	range_cursor_start(&so->cursor, so->ranges.ranges, so->ranges.count, has_committed,
+					   so->holds_rows ? RANGE_ROWS : RANGE_VALUES,
 					   snapshot_command(scan->xs_snapshot),
 					   so->ranges.at_most_one ? 1 : SCAN_ITEMS_FIRST);
 	so->ranges_are_built = true;
@@ -189,11 +190,13 @@ decode_item(BorealisIndexScan *so)
 	{
 		if (size <= sizeof(uint16))
 			corrupted_entry(so);
-		value += sizeof(uint16);
-		size -= sizeof(uint16);
+		row_buffer_decode(&so->item, so->index, value + sizeof(uint16), size - sizeof(uint16),
+						  NULL, &no_handle);
 	}
-	row_buffer_decode(&so->item, so->holds_rows ? so->table : so->index, value, size,
-					  NULL, &no_handle);
+	else if (so->cursor.item.version == NULL)
+		row_buffer_point(&so->item, so->table, value, size, &no_handle);
+	else
+		row_buffer_decode(&so->item, so->table, value, size, so->cursor.item.version, &no_handle);
 	so->item_is_decoded = true;
 }
 
@@ -303,13 +306,14 @@ borealis_index_gettuple(IndexScanDesc scan, ScanDirection direction)
 	current_row.relfilenode = so->table->rd_locator.relNumber;
 	current_row.address = address;
 	current_row.keys_only = scan->xs_want_itup;
-	if (so->holds_rows)
+	current_row.tuple = NULL;
+	if (so->holds_rows && !scan->xs_want_itup)
 	{
-		current_row.value = so->cursor.item.value;
-		current_row.value_size = so->cursor.item.value_size;
+		decode_item(so);
+		so->item.tuple.t_self = current_row.handle;
+		so->item.tuple.t_data->t_ctid = current_row.handle;
+		current_row.tuple = &so->item.tuple;
 	}
-	else
-		current_row.value = NULL;
 	if (scan->xs_want_itup)
 		form_index_tuple(scan, so);
 	scan->xs_heaptid = current_row.handle;

@@ -82,13 +82,14 @@ set_own(MergeScan *scan, WriteEntry *entry)
 void
 merge_scan_start(MergeScan *scan, const uint8 *lower, uint32 lower_size,
 				 const uint8 *upper, uint32 upper_size,
-				 bool backward, bool has_committed, CommandId curcid,
-				 int items_expected)
+				 bool backward, bool has_committed, RangeContent content,
+				 CommandId curcid, int items_expected)
 {
 	set_bound(&scan->lower, lower, lower_size);
 	set_bound(&scan->upper, upper, upper_size);
 	scan->backward = backward;
 	scan->has_committed = has_committed;
+	scan->content = content;
 	scan->curcid = curcid;
 	scan->timestamp = has_committed ? transaction_read_timestamp() : 0;
 	scan->batch.count = 0;
@@ -125,7 +126,7 @@ fill_batch(MergeScan *scan)
 		storage_read_range(&scan->batch,
 						   (uint8 *) scan->lower.data, scan->lower.len,
 						   (uint8 *) scan->upper.data, scan->upper.len,
-						   scan->backward, false, scan->timestamp,
+						   scan->backward, scan->content, scan->timestamp,
 						   scan->bytes_wanted, scan->items_wanted);
 		scan->batch_next = 0;
 		scan->batch_last = scan->batch.end;

@@ -18,8 +18,8 @@ typedef struct MergeScan
 	/* the current item, after merge_scan_next returned true */
 	const uint8 *key;
 	uint32		key_size;
-	const uint8 *value;
 	uint32		value_size;
+	const uint8 *value;			/* a committed one: as the scan's content says */
 	WriteVersion *version;		/* NULL: committed */
 
 	/* private */
@@ -27,6 +27,7 @@ typedef struct MergeScan
 	StringInfoData upper;
 	bool		backward;
 	bool		has_committed;
+	RangeContent content;
 	CommandId	curcid;
 	BorealisTimestamp timestamp;
 	RangeBatch	batch;
@@ -44,13 +45,33 @@ extern void merge_scan_init(MergeScan *scan, MemoryContext context);
 
 /*
  * Starts over [lower, upper).  has_committed is false for a relfilenode that
- * this transaction created.  items_expected sizes the first batch.
+ * this transaction created.  With RANGE_ROWS the value of a committed item is a
+ * HeapTupleHeader, that of an own item a stored row as ever.  items_expected
+ * sizes the first batch.
  */
 extern void merge_scan_start(MergeScan *scan, const uint8 *lower, uint32 lower_size,
 							 const uint8 *upper, uint32 upper_size,
-							 bool backward, bool has_committed, CommandId curcid,
-							 int items_expected);
+							 bool backward, bool has_committed, RangeContent content,
+							 CommandId curcid, int items_expected);
 extern bool merge_scan_next(MergeScan *scan);
+
+/* The same for an item of the batch at hand that no own entry precedes; false if there is none. */
+static inline bool
+merge_scan_next_of_batch(MergeScan *scan)
+{
+	const RangeItem *item = &scan->batch.items[scan->batch_next];
+
+	if (unlikely(scan->own != NULL || scan->batch_next >= scan->batch.count))
+		return false;
+	scan->key = scan->batch.data + item->key_offset;
+	scan->key_size = item->key_size;
+	scan->value = scan->batch.data + item->value_offset;
+	scan->value_size = item->value_size;
+	scan->version = NULL;
+	scan->batch_next++;
+	return true;
+}
+
 extern void merge_scan_free(MergeScan *scan);
 
 /* True if storage may hold versions of this relation's keys. */

@@ -21,11 +21,13 @@ range_cursor_init(RangeCursor *cursor, MemoryContext context)
 
 void
 range_cursor_start(RangeCursor *cursor, const KeyRange *ranges, int nranges,
-				   bool has_committed, CommandId curcid, int items_expected)
+				   bool has_committed, RangeContent content, CommandId curcid,
+				   int items_expected)
 {
 	cursor->ranges = ranges;
 	cursor->nranges = nranges;
 	cursor->has_committed = has_committed;
+	cursor->content = content;
 	cursor->curcid = curcid;
 	cursor->items_expected = items_expected;
 	cursor->position = CURSOR_BEFORE_FIRST;
@@ -59,8 +61,8 @@ start_merge(RangeCursor *cursor, ScanDirection direction)
 		}
 	}
 	merge_scan_start(&cursor->item, range.lower, range.lower_size, range.upper, range.upper_size,
-					 ScanDirectionIsBackward(direction), cursor->has_committed, cursor->curcid,
-					 cursor->items_expected);
+					 ScanDirectionIsBackward(direction), cursor->has_committed, cursor->content,
+					 cursor->curcid, cursor->items_expected);
 }
 
 bool

@@ -35,6 +35,7 @@ typedef struct RangeCursor
 	const KeyRange *ranges;		/* ascending, disjoint; the caller's */
 	int			nranges;
 	bool		has_committed;
+	RangeContent content;
 	CommandId	curcid;
 	int			items_expected;
 	int			range;
@@ -48,10 +49,19 @@ typedef struct RangeCursor
 
 extern void range_cursor_init(RangeCursor *cursor, MemoryContext context);
 extern void range_cursor_start(RangeCursor *cursor, const KeyRange *ranges, int nranges,
-							   bool has_committed, CommandId curcid, int items_expected);
+							   bool has_committed, RangeContent content, CommandId curcid,
+							   int items_expected);
 
 /* Moves to the next item in the direction; false at that end. */
 extern bool range_cursor_next(RangeCursor *cursor, ScanDirection direction);
+
+/* A shortcut for most steps; false says nothing. */
+static inline bool
+range_cursor_next_of_batch(RangeCursor *cursor, ScanDirection direction)
+{
+	return likely(cursor->position == CURSOR_ON_ITEM && cursor->direction == direction) &&
+		merge_scan_next_of_batch(&cursor->item);
+}
 
 extern void range_cursor_mark(RangeCursor *cursor);
 /* The next step goes on from the marked item. */

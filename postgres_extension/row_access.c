@@ -26,8 +26,9 @@ row_buffer_init(RowBuffer *buffer, MemoryContext context)
 void
 row_buffer_free(RowBuffer *buffer)
 {
-	if (buffer->capacity > 0)
-		pfree(buffer->tuple.t_data);
+	if (buffer->memory != NULL)
+		pfree(buffer->memory);
+	buffer->memory = NULL;
 	buffer->capacity = 0;
 	buffer->tuple.t_data = NULL;
 }
@@ -45,9 +46,10 @@ row_buffer_decode(RowBuffer *buffer, Relation table,
 		Size		capacity = Max(needed, Max(buffer->capacity * 2, ROW_BUFFER_MIN));
 
 		row_buffer_free(buffer);
-		tuple->t_data = MemoryContextAllocHuge(buffer->context, capacity);
+		buffer->memory = MemoryContextAllocHuge(buffer->context, capacity);
 		buffer->capacity = capacity;
 	}
+	tuple->t_data = buffer->memory;
 	row_decode(value, value_size, tuple);
 	if (version != NULL)
 	{
@@ -59,17 +61,6 @@ row_buffer_decode(RowBuffer *buffer, Relation table,
 	tuple->t_self = *handle;
 	tuple->t_data->t_ctid = *handle;
 	return tuple;
-}
-
-void
-row_buffer_store(RowBuffer *buffer, TupleTableSlot *slot)
-{
-	if (likely(slot->tts_ops == &TTSOpsHeapTuple))
-		ExecStoreHeapTuple(&buffer->tuple, slot, false);
-	else
-		ExecForceStoreHeapTuple(&buffer->tuple, slot, false);
-	slot->tts_tid = buffer->tuple.t_self;
-	slot->tts_tableOid = buffer->tuple.t_tableOid;
 }
 
 void

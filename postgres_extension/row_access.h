@@ -7,15 +7,20 @@
 
 #include "borealis.h"
 
-#include "access/htup.h"
+#include "access/htup_details.h"
 #include "executor/tuptable.h"
 #include "row_handle.h"
+#include "utils/rel.h"
 
-/* A heap tuple and the memory it is decoded into, reused row after row. */
+/*
+ * A heap tuple and the memory it is decoded into, reused row after row.  The
+ * tuple may also lie elsewhere: see row_buffer_point.
+ */
 typedef struct RowBuffer
 {
 	MemoryContext context;
 	HeapTupleData tuple;
+	HeapTupleHeader memory;
 	Size		capacity;
 } RowBuffer;
 
@@ -28,8 +33,32 @@ extern HeapTuple row_buffer_decode(RowBuffer *buffer, Relation table,
 								   const WriteVersion *version,
 								   const ItemPointerData *handle);
 
-/* Puts the buffer's tuple into the slot; it stays the buffer's. */
-extern void row_buffer_store(RowBuffer *buffer, TupleTableSlot *slot);
+/* Makes a committed row that lies in a batch of rows the buffer's tuple. */
+static inline HeapTuple
+row_buffer_point(RowBuffer *buffer, Relation table, const uint8 *row, uint32 row_size,
+				 const ItemPointerData *handle)
+{
+	HeapTuple	tuple = &buffer->tuple;
+
+	tuple->t_data = (HeapTupleHeader) row;
+	tuple->t_len = row_size;
+	tuple->t_tableOid = RelationGetRelid(table);
+	tuple->t_self = *handle;
+	tuple->t_data->t_ctid = *handle;
+	return tuple;
+}
+
+/* Puts the tuple into the slot; it stays where it is. */
+static inline void
+row_store(HeapTuple tuple, TupleTableSlot *slot)
+{
+	if (likely(slot->tts_ops == &TTSOpsHeapTuple))
+		ExecStoreHeapTuple(tuple, slot, false);
+	else
+		ExecForceStoreHeapTuple(tuple, slot, false);
+	slot->tts_tid = tuple->t_self;
+	slot->tts_tableOid = tuple->t_tableOid;
+}
 
 /* Puts a copy of the buffer's tuple into the slot, which owns it. */
 extern void row_buffer_store_copy(RowBuffer *buffer, TupleTableSlot *slot);

@@ -14,6 +14,7 @@
 
 #include "borealis.h"
 
+#include "access/htup.h"
 #include "storage/itemptr.h"
 #include "write_set.h"
 
@@ -34,8 +35,7 @@ typedef struct CurrentRow
 	ItemPointerData handle;
 	Oid			relfilenode;
 	RowAddress	address;
-	const uint8 *value;			/* stored row, or NULL if it must be read */
-	uint32		value_size;
+	HeapTuple	tuple;			/* the row, or NULL if it must be read */
 	bool		keys_only;		/* index-only scan: nobody will look at the row */
 } CurrentRow;
 

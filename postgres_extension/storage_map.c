@@ -15,15 +15,12 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "port/pg_bswap.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
-#include "utils/memutils.h"
 
 #include "shared_pages.h"
 #include "storage_map.h"
 
-#define TIMESTAMP_SIZE sizeof(uint64)
 #define VERSIONS_DATABASE "versions"
 
 /* LMDB keeps the data file and the lock file open behind fd.c's back. */
@@ -250,25 +247,6 @@ storage_map_end(void)
 	mdb_txn_reset(transaction);
 }
 
-/* Takes apart what the cursor stands on.  Nothing in the map is trusted. */
-static inline int
-parse_version(const MDB_val *key, const MDB_val *value, StoredVersion *version)
-{
-	uint64		inverted;
-
-	if (unlikely(key->mv_size <= TIMESTAMP_SIZE ||
-				 key->mv_size > KEY_SIZE_MAX + TIMESTAMP_SIZE ||
-				 value->mv_size > MaxAllocSize))
-		return MDB_CORRUPTED;
-	version->key = key->mv_data;
-	version->key_size = (uint32) (key->mv_size - TIMESTAMP_SIZE);
-	memcpy(&inverted, version->key + version->key_size, TIMESTAMP_SIZE);
-	version->inverted_timestamp = pg_ntoh64(inverted);
-	version->value = value->mv_data;
-	version->value_size = (uint32) value->mv_size;
-	return 0;
-}
-
 static inline int
 get(MDB_cursor_op operation, MDB_val *key, StoredVersion *version)
 {
@@ -277,21 +255,21 @@ get(MDB_cursor_op operation, MDB_val *key, StoredVersion *version)
 
 	if (unlikely(status != 0))
 		return status;
-	return parse_version(key, &value, version);
+	return stored_version_parse(key, &value, version);
 }
 
 int
 storage_map_seek(const uint8 *key, uint32 key_size, uint64 inverted_timestamp,
 				 StoredVersion *version)
 {
-	uint8		target[KEY_SIZE_MAX + TIMESTAMP_SIZE];
-	MDB_val		target_value = {.mv_data = target,.mv_size = key_size + TIMESTAMP_SIZE};
+	uint8		target[KEY_SIZE_MAX + STORED_TIMESTAMP_SIZE];
+	MDB_val		target_value = {.mv_data = target,.mv_size = key_size + STORED_TIMESTAMP_SIZE};
 	uint64		inverted = pg_hton64(inverted_timestamp);
 
 	if (key_size == 0 || key_size > KEY_SIZE_MAX)
 		return MDB_BAD_VALSIZE;
 	memcpy(target, key, key_size);
-	memcpy(target + key_size, &inverted, TIMESTAMP_SIZE);
+	memcpy(target + key_size, &inverted, STORED_TIMESTAMP_SIZE);
 	return get(MDB_SET_RANGE, &target_value, version);
 }
 
@@ -360,4 +338,10 @@ storage_map_find_live(const uint8 *key, uint32 key_size, BorealisTimestamp times
 		(!stored_version_has_key(version, key, key_size) || version->value_size == 0))
 		status = MDB_NOTFOUND;
 	return status;
+}
+
+int
+storage_map_leaf(MapLeaf *leaf)
+{
+	return map_leaf_find(cursor, leaf);
 }

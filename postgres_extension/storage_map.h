@@ -13,6 +13,11 @@
 
 #include "borealis.h"
 
+#include "port/pg_bswap.h"
+#include "utils/memutils.h"
+
+#include "map_leaf.h"
+
 /* Status codes are LMDB's own: 0, MDB_NOTFOUND, errors. */
 #include <lmdb.h>
 
@@ -56,10 +61,56 @@ extern int	storage_map_last(StoredVersion *version);
 extern int	storage_map_find_live(const uint8 *key, uint32 key_size,
 								  BorealisTimestamp timestamp, StoredVersion *version);
 
+/* The leaf page of the version found last, for steps without LMDB. */
+extern int	storage_map_leaf(MapLeaf *leaf);
+
+#define STORED_TIMESTAMP_SIZE sizeof(uint64)
+
+/* Takes apart what lies in the map.  Nothing there is trusted. */
+static inline int
+stored_version_parse(const MDB_val *key, const MDB_val *value, StoredVersion *version)
+{
+	uint64		inverted;
+
+	if (unlikely(key->mv_size <= STORED_TIMESTAMP_SIZE ||
+				 key->mv_size > KEY_SIZE_MAX + STORED_TIMESTAMP_SIZE ||
+				 value->mv_size > MaxAllocSize))
+		return MDB_CORRUPTED;
+	version->key = key->mv_data;
+	version->key_size = (uint32) (key->mv_size - STORED_TIMESTAMP_SIZE);
+	memcpy(&inverted, version->key + version->key_size, STORED_TIMESTAMP_SIZE);
+	version->inverted_timestamp = pg_ntoh64(inverted);
+	version->value = value->mv_data;
+	version->value_size = (uint32) value->mv_size;
+	return 0;
+}
+
+static inline int
+stored_version_at(const MapLeaf *leaf, StoredVersion *version)
+{
+	MDB_val		key;
+	MDB_val		value;
+	int			status = map_leaf_get(leaf, &key, &value);
+
+	return unlikely(status != 0) ? status : stored_version_parse(&key, &value, version);
+}
+
+/* Neighbouring keys mostly differ in their last bytes. */
 static inline bool
 stored_version_has_key(const StoredVersion *version, const uint8 *key, uint32 key_size)
 {
-	return version->key_size == key_size && memcmp(version->key, key, key_size) == 0;
+	uint64		tails[2];
+
+	if (version->key_size != key_size)
+		return false;
+	if (likely(key_size >= sizeof(uint64)))
+	{
+		memcpy(&tails[0], version->key + key_size - sizeof(uint64), sizeof(uint64));
+		memcpy(&tails[1], key + key_size - sizeof(uint64), sizeof(uint64));
+		if (tails[0] != tails[1])
+			return false;
+	}
+	return memcmp(version->key, key, key_size) == 0;
 }
 
 /* Raises the ERROR for a status that is neither 0 nor MDB_NOTFOUND. */

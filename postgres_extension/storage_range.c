@@ -14,6 +14,8 @@
 
 #include "key_order.h"
 #include "read_set.h"
+#include "row_codec.h"
+#include "short_copy.h"
 #include "storage_map.h"
 #include "storage_reader.h"
 #include "transaction.h"
@@ -30,6 +32,7 @@ typedef enum FillResult
 	FILL_END,					/* nothing is left in the range */
 	FILL_PAUSED,				/* enough in the batch, or enough looked at */
 	FILL_NO_ROOM,				/* the batch's memory is too small */
+	FILL_DAMAGED_ROW,
 	FILL_FAILED
 } FillResult;
 
@@ -41,7 +44,7 @@ typedef struct RangePass
 	const uint8 *upper;
 	uint32		lower_size;
 	uint32		upper_size;
-	bool		keys_only;
+	RangeContent content;
 	uint64		inverted;		/* of the read timestamp */
 	Size		bytes_wanted;
 	int			items_wanted;
@@ -49,14 +52,53 @@ typedef struct RangePass
 	int			status;			/* of the last step in the map */
 	int			visits;			/* steps in the map */
 	StoredVersion version;		/* where we stand, if status is 0 */
+	MapLeaf		leaf;			/* its page, in passes that ascend */
+	bool		leaf_is_inside;	/* no key in the page is at or above the upper bound */
 	Size		size_needed;	/* FILL_NO_ROOM: capacity the next item needs */
 } RangePass;
+
+#define CACHE_LINE 64
+
+/* Called for each page that is entered. */
+static void
+enter_leaf(RangePass *pass)
+{
+	MDB_val		last;
+
+	if (pass->status == 0)
+		pass->status = storage_map_leaf(&pass->leaf);
+	if (pass->status != 0)
+		return;
+	map_node_key(map_leaf_node(&pass->leaf, pass->leaf.count - 1), &last);
+	pass->leaf_is_inside = pass->upper_size == 0 ||
+		(last.mv_size > STORED_TIMESTAMP_SIZE &&
+		 key_compare(last.mv_data, last.mv_size - STORED_TIMESTAMP_SIZE,
+					 pass->upper, pass->upper_size) < 0);
+}
+
+static pg_noinline bool
+step_to_next_leaf(RangePass *pass)
+{
+	pass->status = map_leaf_next(&pass->leaf);
+	enter_leaf(pass);
+	if (pass->status == 0)
+		pass->status = stored_version_at(&pass->leaf, &pass->version);
+	return pass->status == 0;
+}
 
 static inline bool
 step_forward(RangePass *pass)
 {
+	MapLeaf    *leaf = &pass->leaf;
+
 	pass->visits++;
-	pass->status = storage_map_next(&pass->version);
+	if (unlikely(leaf->index + 1 >= leaf->count))
+		return step_to_next_leaf(pass);
+	leaf->index++;
+	/* spread over the entries of this page */
+	if (leaf->next_page != NULL)
+		__builtin_prefetch(leaf->next_page + leaf->index * CACHE_LINE);
+	pass->status = stored_version_at(leaf, &pass->version);
 	return pass->status == 0;
 }
 
@@ -68,30 +110,46 @@ step_backward(RangePass *pass)
 	return pass->status == 0;
 }
 
-/* False if the batch's memory is too small. */
-static inline bool
+/* FILL_PAUSED: added. */
+static inline FillResult
 add_item(RangePass *pass, const StoredVersion *version)
 {
 	RangeBatch *batch = pass->batch;
 	Size		value_offset = MAXALIGN(batch->size);
-	Size		value_size = pass->keys_only ? 0 : version->value_size;
-	Size		key_offset = value_offset + value_size;
+	Size		value_size = 0;
+	Size		key_offset;
+	RowLayout	layout = {0};
 	RangeItem  *item;
 
+	if (pass->content == RANGE_ROWS)
+	{
+		if (unlikely(!row_layout_read(&layout, version->value, version->value_size)))
+		{
+			pass->size_needed = version->value_size;
+			return FILL_DAMAGED_ROW;
+		}
+		value_size = row_layout_tuple_size(&layout);
+	}
+	else if (pass->content == RANGE_VALUES)
+		value_size = version->value_size;
+
+	key_offset = value_offset + value_size;
 	pass->size_needed = key_offset + version->key_size;
 	if (unlikely(pass->size_needed > batch->capacity || batch->count >= batch->item_capacity))
-		return false;
+		return FILL_NO_ROOM;
 
 	item = &batch->items[batch->count++];
 	item->value_offset = (uint32) value_offset;
 	item->value_size = (uint32) value_size;
 	item->key_offset = (uint32) key_offset;
 	item->key_size = (uint16) version->key_size;
-	if (value_size > 0)
-		memcpy(batch->data + value_offset, version->value, value_size);
-	memcpy(batch->data + key_offset, version->key, version->key_size);
+	if (pass->content == RANGE_ROWS)
+		row_form_tuple(&layout, version->value, (HeapTupleHeader) (batch->data + value_offset));
+	else if (value_size > 0)
+		copy_short(batch->data + value_offset, version->value, value_size);
+	copy_short(batch->data + key_offset, version->key, version->key_size);
 	batch->size = pass->size_needed;
-	return true;
+	return FILL_PAUSED;
 }
 
 static void
@@ -134,6 +192,7 @@ skip_newer(RangePass *pass)
 			return true;
 	}
 	pass->status = storage_map_seek(first.key, first.key_size, pass->inverted, &pass->version);
+	enter_leaf(pass);
 	return pass->status == 0;
 }
 
@@ -151,6 +210,7 @@ skip_rest(RangePass *pass)
 			return true;
 	}
 	pass->status = storage_map_seek_behind(first.key, first.key_size, &pass->version);
+	enter_leaf(pass);
 	return pass->status == 0;
 }
 
@@ -159,34 +219,42 @@ static FillResult
 fill_ascending(RangePass *pass)
 {
 	pass->status = storage_map_seek_bound(pass->lower, pass->lower_size, &pass->version);
+	enter_leaf(pass);
 
 	/* Each turn stands on the newest version of a key. */
 	while (pass->status == 0)
 	{
-		const StoredVersion newest = pass->version;
+		const uint8 *key = pass->version.key;
+		uint32		key_size = pass->version.key_size;
 
-		if (pass->upper_size > 0 &&
-			key_compare(newest.key, newest.key_size, pass->upper, pass->upper_size) >= 0)
+		if (!pass->leaf_is_inside && key_compare(key, key_size, pass->upper, pass->upper_size) >= 0)
 			return FILL_END;
 		if (has_enough(pass))
 		{
-			set_resume(pass->batch, newest.key, newest.key_size);
+			set_resume(pass->batch, key, key_size);
 			return FILL_PAUSED;
 		}
 
-		if (newest.inverted_timestamp < pass->inverted)
+		if (pass->version.inverted_timestamp < pass->inverted)
 		{
 			if (!skip_newer(pass))
 				break;
-			if (!stored_version_has_key(&pass->version, newest.key, newest.key_size))
+			if (!stored_version_has_key(&pass->version, key, key_size))
 				continue;
 		}
-		if (pass->version.value_size > 0 && !add_item(pass, &pass->version))
+		if (pass->version.value_size > 0)
 		{
-			set_resume(pass->batch, newest.key, newest.key_size);
-			return FILL_NO_ROOM;
+			FillResult	result = add_item(pass, &pass->version);
+
+			if (unlikely(result != FILL_PAUSED))
+			{
+				set_resume(pass->batch, key, key_size);
+				return result;
+			}
 		}
-		if (!skip_rest(pass))
+		if (!step_forward(pass))
+			break;
+		if (unlikely(stored_version_has_key(&pass->version, key, key_size)) && !skip_rest(pass))
 			break;
 	}
 	return end_of_walk(pass);
@@ -268,10 +336,15 @@ fill_descending(RangePass *pass)
 		leave_key_backward(pass, &visible);
 		if (pass->status != 0 && pass->status != MDB_NOTFOUND)
 			break;
-		if (visible.key != NULL && visible.value_size > 0 && !add_item(pass, &visible))
+		if (visible.key != NULL && visible.value_size > 0)
 		{
-			set_resume(pass->batch, resume, resume_size);
-			return FILL_NO_ROOM;
+			FillResult	result = add_item(pass, &visible);
+
+			if (result != FILL_PAUSED)
+			{
+				set_resume(pass->batch, resume, resume_size);
+				return result;
+			}
 		}
 		resume = oldest.key;
 		resume_size = oldest.key_size;
@@ -317,14 +390,14 @@ void
 storage_read_range(RangeBatch *batch,
 				   const uint8 *lower, uint32 lower_size,
 				   const uint8 *upper, uint32 upper_size,
-				   bool backward, bool keys_only, BorealisTimestamp timestamp,
+				   bool backward, RangeContent content, BorealisTimestamp timestamp,
 				   Size bytes_wanted, int items_wanted)
 {
 	RangePass	pass = {
 		.batch = batch,
 		.lower = lower,.lower_size = lower_size,
 		.upper = upper,.upper_size = upper_size,
-		.keys_only = keys_only,
+		.content = content,
 		.inverted = INVERT_TIMESTAMP(timestamp),
 		/* Offsets in a batch have 32 bits, and so has a value's size. */
 		.bytes_wanted = Min(Max(bytes_wanted, 1), MaxAllocSize),
@@ -346,6 +419,8 @@ storage_read_range(RangeBatch *batch,
 
 		if (result == FILL_FAILED)
 			storage_map_report(pass.status);
+		if (result == FILL_DAMAGED_ROW)
+			row_report_damaged((uint32) pass.size_needed);
 		if (backward)
 		{
 			pass.upper = batch->resume;
@@ -380,7 +455,7 @@ fill_prefetch(RangePass *pass, const PrefetchKey *keys, int count, BorealisTimes
 			pass->version = (StoredVersion) {.key = key->key,.key_size = key->key_size};
 		else if (pass->status != 0)
 			return FILL_FAILED;
-		if (!add_item(pass, &pass->version))
+		if (add_item(pass, &pass->version) != FILL_PAUSED)
 			return FILL_NO_ROOM;
 	}
 	return FILL_END;
@@ -392,6 +467,7 @@ storage_reader_prefetch(RangeBatch *batch, const PrefetchKey *keys, int count,
 {
 	RangePass	pass = {
 		.batch = batch,
+		.content = RANGE_VALUES,
 		.bytes_wanted = Min(Max(bytes_wanted, 1), MaxAllocSize),
 		.items_wanted = Max(count, 1)
 	};

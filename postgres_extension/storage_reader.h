@@ -42,12 +42,20 @@ extern bool storage_exists(const uint8 *key, uint32 key_size,
 extern bool storage_is_newer(const uint8 *key, uint32 key_size,
 							 BorealisTimestamp timestamp);
 
+/* What a batch holds beside the keys. */
+typedef enum RangeContent
+{
+	RANGE_KEYS,					/* nothing */
+	RANGE_VALUES,				/* stored values */
+	RANGE_ROWS					/* stored rows as heap tuples: see row_codec.h */
+} RangeContent;
+
 /* An item of a batch: a MAXALIGNed value, its key behind it. */
 typedef struct RangeItem
 {
 	uint32		key_offset;		/* from the batch's data */
 	uint32		value_offset;
-	uint32		value_size;		/* 0 in batches of keys only */
+	uint32		value_size;		/* 0 in batches of keys, the tuple's size in those of rows */
 	uint16		key_size;
 } RangeItem;
 
@@ -81,7 +89,7 @@ typedef struct RangeBatch
 extern void storage_read_range(RangeBatch *batch,
 							   const uint8 *lower, uint32 lower_size,
 							   const uint8 *upper, uint32 upper_size,
-							   bool backward, bool keys_only,
+							   bool backward, RangeContent content,
 							   BorealisTimestamp timestamp,
 							   Size bytes_wanted, int items_wanted);
 

@@ -59,7 +59,7 @@ static void
 start(BorealisScan *scan)
 {
 	range_cursor_start(&scan->cursor, &scan->range, 1,
-					   relation_has_committed(scan->base.rs_rd),
+					   relation_has_committed(scan->base.rs_rd), RANGE_ROWS,
 					   snapshot_command(scan->base.rs_snapshot), SCAN_ITEMS_FIRST);
 }
 
@@ -155,28 +155,40 @@ tuple_matches_keys(BorealisScan *scan, HeapTuple tuple)
 	return true;
 }
 
+/* The row on which the cursor stands. */
+static inline HeapTuple
+current_tuple(BorealisScan *scan, const ItemPointerData *handle)
+{
+	const MergeScan *item = &scan->cursor.item;
+
+	if (likely(item->version == NULL))
+		return row_buffer_point(&scan->row, scan->base.rs_rd, item->value, item->value_size, handle);
+	return row_buffer_decode(&scan->row, scan->base.rs_rd, item->value, item->value_size,
+							 item->version, handle);
+}
+
 bool
 borealis_scan_getnextslot(TableScanDesc base, ScanDirection direction, TupleTableSlot *slot)
 {
 	BorealisScan *scan = (BorealisScan *) base;
-	MergeScan  *item = &scan->cursor.item;
+	const MergeScan *item = &scan->cursor.item;
 	ItemPointerData handle;
 	HeapTuple	tuple;
 
 	do
 	{
-		if (!range_cursor_next(&scan->cursor, direction))
+		if (!range_cursor_next_of_batch(&scan->cursor, direction) &&
+			!range_cursor_next(&scan->cursor, direction))
 		{
 			ExecClearTuple(slot);
 			return false;
 		}
 		row_handle_for_item(item->key, item->key_size, item->version,
 							scan->handles_are_kept, &handle);
-		tuple = row_buffer_decode(&scan->row, base->rs_rd, item->value, item->value_size,
-								  item->version, &handle);
+		tuple = current_tuple(scan, &handle);
 	} while (base->rs_nkeys > 0 && !tuple_matches_keys(scan, tuple));
 
-	row_buffer_store(&scan->row, slot);
+	row_store(tuple, slot);
 	pgstat_count_heap_getnext(base->rs_rd);
 	return true;
 }
@@ -248,8 +260,8 @@ borealis_scan_bitmap_next_tuple(TableScanDesc base, TBMIterateResult *tbmres,
 			!row_is_visible(&address, curcid) ||
 			!row_read(rel, &address, &value, &value_size))
 			continue;
-		row_buffer_decode(&scan->row, rel, value, value_size, address.version, &handle);
-		row_buffer_store(&scan->row, slot);
+		row_store(row_buffer_decode(&scan->row, rel, value, value_size, address.version, &handle),
+				  slot);
 		pgstat_count_heap_fetch(rel);
 		return true;
 	}
@@ -292,7 +304,6 @@ borealis_scan_analyze_next_tuple(TableScanDesc base, TransactionId OldestXmin,
 								 double *liverows, double *deadrows, TupleTableSlot *slot)
 {
 	BorealisScan *scan = (BorealisScan *) base;
-	MergeScan  *item = &scan->cursor.item;
 	ItemPointerData handle;
 
 	if (scan->sample_row >= scan->sample_end || !range_cursor_next(&scan->cursor, ForwardScanDirection))
@@ -302,9 +313,7 @@ borealis_scan_analyze_next_tuple(TableScanDesc base, TransactionId OldestXmin,
 	}
 	row_handle_for_order(scan->sample_row, &handle);
 	scan->sample_row++;
-	row_buffer_decode(&scan->row, base->rs_rd, item->value, item->value_size,
-					  item->version, &handle);
-	row_buffer_store(&scan->row, slot);
+	row_store(current_tuple(scan, &handle), slot);
 	*liverows += 1;
 	return true;
 }
@@ -347,12 +356,10 @@ borealis_index_build_range_scan(Relation table, Relation index, IndexInfo *index
 							&current_row.handle);
 		current_row.relfilenode = table->rd_locator.relNumber;
 		current_row.address = (RowAddress) {item->key, item->key_size, item->version};
-		current_row.value = item->value;
-		current_row.value_size = item->value_size;
 		current_row.keys_only = false;
+		tuple = current_tuple(scan, &current_row.handle);
+		current_row.tuple = tuple;
 
-		tuple = row_buffer_decode(&scan->row, table, item->value, item->value_size,
-								  item->version, &current_row.handle);
 		old = MemoryContextSwitchTo(row_context);
 		if (index_form_values(table, index, tuple, values, isnull))
 			callback(index, &current_row.handle, values, isnull, true, callback_state);
@@ -449,16 +456,19 @@ borealis_index_fetch_tuple(IndexFetchTableData *data, ItemPointer tid, Snapshot 
 		return fetch_latest_version(rel, tid, snapshot, slot);
 	if (current_row.keys_only)
 		return true;
-	value = current_row.value;
-	value_size = current_row.value_size;
-	if (value == NULL && !row_read(rel, &current_row.address, &value, &value_size))
+	if (current_row.tuple != NULL)
+	{
+		row_store(current_row.tuple, slot);
+		return true;
+	}
+	if (!row_read(rel, &current_row.address, &value, &value_size))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("an index entry of table \"%s\" points to a row that does not exist",
 						RelationGetRelationName(rel)),
 				 errhint("REINDEX TABLE repairs the indexes; please report this.")));
-	row_buffer_decode(&fetch->row, rel, value, value_size, current_row.address.version, tid);
-	row_buffer_store(&fetch->row, slot);
+	row_store(row_buffer_decode(&fetch->row, rel, value, value_size, current_row.address.version, tid),
+			  slot);
 	return true;
 }
 

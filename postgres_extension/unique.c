@@ -88,7 +88,7 @@ unique_entry_is_taken(Relation index, const StringInfoData *key, uint32 tail)
 	key_make_successor(&upper);
 
 	merge_scan_start(&scan, (uint8 *) key->data, tail, (uint8 *) upper.data, upper.len,
-					 false, relation_has_committed(index), InvalidCommandId, 2);
+					 false, relation_has_committed(index), RANGE_KEYS, InvalidCommandId, 2);
 	while (merge_scan_next(&scan))
 	{
 		if (scan.key_size != key->len || memcmp(scan.key, key->data, key->len) != 0)

@@ -96,7 +96,8 @@ units_read_range(PG_FUNCTION_ARGS)
 		elog(ERROR, "must return a record");
 	batch.context = TopMemoryContext;
 	storage_read_range(&batch, lower_bytes, lower_size, upper_bytes, upper_size,
-					   PG_GETARG_BOOL(2), PG_GETARG_BOOL(3), (uint64) PG_GETARG_INT64(4),
+					   PG_GETARG_BOOL(2), PG_GETARG_BOOL(3) ? RANGE_KEYS : RANGE_VALUES,
+					   (uint64) PG_GETARG_INT64(4),
 					   (Size) PG_GETARG_INT64(5), PG_GETARG_INT32(6));
 	values[0] = batch_array(&batch, true);
 	values[1] = batch_array(&batch, false);
@@ -126,7 +127,7 @@ units_scan(PG_FUNCTION_ARGS)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		storage_read_range(&batch, lower_bytes, lower_size, upper_bytes, upper_size, backward, false,
+		storage_read_range(&batch, lower_bytes, lower_size, upper_bytes, upper_size, backward, RANGE_VALUES,
 						   (uint64) PG_GETARG_INT64(3), (Size) PG_GETARG_INT64(4), PG_GETARG_INT32(5));
 		rows += batch.count;
 		memcpy(resume, batch.resume, batch.resume_size);
