@@ -20,9 +20,9 @@
 #include "transaction.h"
 
 #define BATCH_ITEMS_MIN		4
-#define BATCH_ITEMS_MAX		4096
+#define BATCH_ITEMS_MAX		1024
 #define BATCH_BYTES_MIN		2048
-#define BATCH_BYTES_MAX		(256 * 1024)
+#define BATCH_BYTES_MAX		(64 * 1024)
 #define BATCH_GROWTH		4
 
 CommandId

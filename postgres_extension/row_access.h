@@ -52,8 +52,14 @@ row_buffer_point(RowBuffer *buffer, Relation table, const uint8 *row, uint32 row
 static inline void
 row_store(HeapTuple tuple, TupleTableSlot *slot)
 {
-	if (likely(slot->tts_ops == &TTSOpsHeapTuple))
-		ExecStoreHeapTuple(tuple, slot, false);
+	if (likely(slot->tts_ops == &TTSOpsHeapTuple && !TTS_SHOULDFREE(slot)))
+	{
+		/* ExecStoreHeapTuple, once for each row of a scan, without the calls */
+		((HeapTupleTableSlot *) slot)->tuple = tuple;
+		((HeapTupleTableSlot *) slot)->off = 0;
+		slot->tts_nvalid = 0;
+		slot->tts_flags &= ~TTS_FLAG_EMPTY;
+	}
 	else
 		ExecForceStoreHeapTuple(tuple, slot, false);
 	slot->tts_tid = tuple->t_self;

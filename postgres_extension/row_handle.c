@@ -10,6 +10,7 @@
 
 #include "access/htup_details.h"
 #include "common/hashfn.h"
+#include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
 #include "row_handle.h"
@@ -20,6 +21,7 @@
 /* the last block number means "invalid" */
 #define NUMBER_MAX		(NUMBER_MASK - ROW_HANDLE_OFFSETS)
 
+StaticAssertDecl(sizeof(BlockIdData) == sizeof(BlockNumber), "block number as it is stored");
 StaticAssertDecl(ROW_HANDLE_OFFSETS <= MaxHeapTuplesPerPage, "bitmaps refuse such offsets");
 
 typedef struct InternedKey
@@ -70,11 +72,20 @@ static uint64 interned_count = 0;
 static uint64 interned_capacity = 0;
 static uint32 transient_next = 0;
 
-static void
+/*
+ * The block number in one store: a handle is copied a moment later, and a load
+ * that spans two stores waits for both to reach the cache.
+ */
+static inline void
 set_number(ItemPointer handle, uint64 number)
 {
-	ItemPointerSet(handle, (BlockNumber) (number / ROW_HANDLE_OFFSETS),
-				   (OffsetNumber) (number % ROW_HANDLE_OFFSETS) + 1);
+	BlockNumber block = (BlockNumber) (number / ROW_HANDLE_OFFSETS);
+
+#ifndef WORDS_BIGENDIAN
+	block = pg_rotate_left32(block, 16);
+#endif
+	memcpy(&handle->ip_blkid, &block, sizeof(block));
+	handle->ip_posid = (OffsetNumber) (number % ROW_HANDLE_OFFSETS) + 1;
 }
 
 static bool
