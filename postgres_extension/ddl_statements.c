@@ -268,11 +268,12 @@ executor_start(QueryDesc *queryDesc, int eflags)
 		standard_ExecutorStart(queryDesc, eflags);
 }
 
-/* Workers of a parallel query could not see the write set of their leader. */
 static PlannedStmt *
 plan(Query *parse, const char *query_string, int cursorOptions, ParamListInfo boundParams)
 {
-	cursorOptions &= ~CURSOR_OPT_PARALLEL_OK;
+	/* spares the planner work; whether workers are started is decided when the query runs */
+	if (!catalog_is_shared() || !transaction_allows_workers())
+		cursorOptions &= ~CURSOR_OPT_PARALLEL_OK;
 	if (catalog_is_shared())
 		sequence_replace_identity(parse);
 	if (previous_planner)

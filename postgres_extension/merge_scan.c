@@ -24,6 +24,7 @@
 #define BATCH_BYTES_MIN		2048
 #define BATCH_BYTES_MAX		(64 * 1024)
 #define BATCH_GROWTH		4
+#define ITEM_BYTES_EXPECTED	64
 
 CommandId
 snapshot_command(Snapshot snapshot)
@@ -96,7 +97,8 @@ merge_scan_start(MergeScan *scan, const uint8 *lower, uint32 lower_size,
 	scan->batch_next = 0;
 	scan->batch_last = !has_committed;
 	scan->items_wanted = Max(items_expected, BATCH_ITEMS_MIN);
-	scan->bytes_wanted = BATCH_BYTES_MIN;
+	scan->bytes_wanted = Min(Max(scan->items_wanted * ITEM_BYTES_EXPECTED, BATCH_BYTES_MIN),
+							 BATCH_BYTES_MAX);
 
 	/* Own entries first: the bounds move as batches are read. */
 	if (write_set_is_empty())

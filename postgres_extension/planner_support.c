@@ -19,6 +19,7 @@
 
 #include "planner_support.h"
 #include "row_handle.h"
+#include "transaction.h"
 
 /* Keys that fit an inner page of the map, for the height of the tree. */
 #define MAP_FANOUT 100
@@ -87,17 +88,12 @@ estimate_index_sizes(PlannerInfo *root, Oid table_oid, bool is_inheritance_paren
  * whole scans are no alternative.
  */
 static void
-prefer_unique_lookups(PlannerInfo *root, RelOptInfo *rel, Index index, RangeTblEntry *entry)
+prefer_unique_lookups(PlannerInfo *root, RelOptInfo *rel)
 {
 	Path	   *scan = NULL;
 	ListCell   *cell;
 
-	if (previous_set_rel_pathlist)
-		previous_set_rel_pathlist(root, rel, index, entry);
-
-	if (!IS_SIMPLE_REL(rel) || entry->rtekind != RTE_RELATION || entry->inh ||
-		entry->tablesample != NULL || !table_is_borealis(entry->relid) ||
-		!relation_has_unique_index_for(root, rel, NIL, NIL, NIL))
+	if (!relation_has_unique_index_for(root, rel, NIL, NIL, NIL))
 		return;
 	foreach(cell, rel->pathlist)
 	{
@@ -111,6 +107,50 @@ prefer_unique_lookups(PlannerInfo *root, RelOptInfo *rel, Index index, RangeTblE
 	/* an index of another collation is of no use */
 	if (rel->pathlist == NIL && scan != NULL)
 		add_path(rel, scan);
+}
+
+/*
+ * The handles in a bitmap are a process's own, so no bitmap can be shared: among
+ * the paths of which each process walks a part, only sequential scans stay.
+ */
+static void
+remove_shared_bitmaps(RelOptInfo *rel)
+{
+	ListCell   *cell;
+
+	foreach(cell, rel->partial_pathlist)
+	{
+		if (IsA(lfirst(cell), BitmapHeapPath))
+			rel->partial_pathlist = foreach_delete_current(rel->partial_pathlist, cell);
+	}
+}
+
+static void
+adjust_paths(PlannerInfo *root, RelOptInfo *rel, Index index, RangeTblEntry *entry)
+{
+	if (previous_set_rel_pathlist)
+		previous_set_rel_pathlist(root, rel, index, entry);
+	if (!IS_SIMPLE_REL(rel) || entry->rtekind != RTE_RELATION || entry->inh ||
+		entry->tablesample != NULL || !table_is_borealis(entry->relid))
+		return;
+	prefer_unique_lookups(root, rel);
+	remove_shared_bitmaps(rel);
+}
+
+/*
+ * A plan may be older than what its transaction has written since.  Then its
+ * Gather nodes are to run their part in this process, which is what the executor
+ * has them do in a query that it has been run before, with or without result.
+ */
+static void
+prepare_for_workers(QueryDesc *query)
+{
+	if (!query->plannedstmt->parallelModeNeeded || query->already_executed)
+		return;
+	if (transaction_allows_workers())
+		transaction_prepare_for_workers();
+	else
+		query->already_executed = true;
 }
 
 bool
@@ -151,6 +191,7 @@ run_executor(QueryDesc *query, ScanDirection direction, uint64 count, bool execu
 	bool		outer_kept = row_handles_are_kept;
 	const PlannedStmt *outer = running_statement;
 
+	prepare_for_workers(query);
 	row_handles_are_kept = comes_back_for_rows(query->plannedstmt);
 	running_statement = query->plannedstmt;
 	PG_TRY();
@@ -198,7 +239,7 @@ planner_support_init(void)
 	previous_get_relation_info = get_relation_info_hook;
 	get_relation_info_hook = estimate_index_sizes;
 	previous_set_rel_pathlist = set_rel_pathlist_hook;
-	set_rel_pathlist_hook = prefer_unique_lookups;
+	set_rel_pathlist_hook = adjust_paths;
 	previous_executor_run = ExecutorRun_hook;
 	ExecutorRun_hook = run_executor;
 	previous_executor_finish = ExecutorFinish_hook;

@@ -23,6 +23,8 @@ typedef struct Session
 	pg_atomic_uint32 is_pinned; /* its transaction has a read timestamp */
 	pg_atomic_uint32 is_committing; /* its record is on the way: the decision will end it */
 	pg_atomic_uint32 dislodged; /* transaction that is asked to end */
+	pg_atomic_uint32 sharer;	/* transaction that has shared its read point */
+	ReadPoint	read_point;
 } Session;
 
 /* By backend id, which begins at 1. */
@@ -45,6 +47,7 @@ session_flags_startup(void *memory, bool is_new)
 		pg_atomic_init_u32(&sessions[i].is_pinned, 0);
 		pg_atomic_init_u32(&sessions[i].is_committing, 0);
 		pg_atomic_init_u32(&sessions[i].dislodged, InvalidLocalTransactionId);
+		pg_atomic_init_u32(&sessions[i].sharer, InvalidLocalTransactionId);
 	}
 }
 
@@ -68,6 +71,26 @@ session_start(void)
 	pg_atomic_write_u32(&my_session()->is_pinned, 0);
 	pg_atomic_write_u32(&my_session()->is_committing, 0);
 	pg_atomic_write_u32(&my_session()->dislodged, 0);
+	pg_atomic_write_u32(&my_session()->sharer, InvalidLocalTransactionId);
+}
+
+void
+session_share_read_point(const ReadPoint *point)
+{
+	my_session()->read_point = *point;
+	pg_write_barrier();
+	pg_atomic_write_u32(&my_session()->sharer, MyProc->lxid);
+}
+
+bool
+session_read_point(BackendId session, LocalTransactionId transaction, ReadPoint *point)
+{
+	if (transaction == InvalidLocalTransactionId ||
+		pg_atomic_read_u32(&sessions[session - 1].sharer) != transaction)
+		return false;
+	pg_read_barrier();
+	*point = sessions[session - 1].read_point;
+	return true;
 }
 
 void

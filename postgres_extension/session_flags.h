@@ -14,7 +14,19 @@ extern Size session_flags_size(void);
 /* In shared memory of that size; is_new if it must be initialised. */
 extern void session_flags_startup(void *memory, bool is_new);
 
+/* What a transaction reads: where the workers of a parallel query have it from. */
+typedef struct ReadPoint
+{
+	BorealisTimestamp timestamp;
+	uint64		schema_version;
+	uint64		catalog_version;
+} ReadPoint;
+
 extern void session_start(void);
+/* For the transaction under way, before workers are started. */
+extern void session_share_read_point(const ReadPoint *point);
+/* False if the session's transaction has shared none. */
+extern bool session_read_point(BackendId session, LocalTransactionId transaction, ReadPoint *point);
 /* Inside a command, even when waiting for the client to send data. */
 extern void session_command_enter(void);
 extern void session_command_leave(void);

@@ -437,6 +437,51 @@ storage_read_range(RangeBatch *batch,
 	transaction_check_horizon();
 }
 
+/* -------------------------------------------------------------- boundaries */
+
+/* Within a read transaction. */
+static int
+find_boundary(const uint8 *lower, uint32 lower_size, int pages, StoredVersion *version)
+{
+	MapLeaf		leaf;
+	int			status = storage_map_seek_bound(lower, lower_size, version);
+
+	if (status == 0)
+		status = storage_map_leaf(&leaf);
+	/* a key with more versions than fit the pages is not divided */
+	for (int passed = 0; status == 0 &&
+		 (passed < pages ||
+		  key_compare(version->key, version->key_size, lower, lower_size) <= 0); passed++)
+	{
+		status = map_leaf_next(&leaf);
+		if (status == 0)
+			status = stored_version_at(&leaf, version);
+	}
+	return status;
+}
+
+bool
+storage_find_boundary(const uint8 *lower, uint32 lower_size, const uint8 *upper, uint32 upper_size,
+					  int pages, uint8 *boundary, uint32 *boundary_size)
+{
+	StoredVersion version;
+	bool		is_found = false;
+	int			status;
+
+	storage_map_begin();
+	status = find_boundary(lower, lower_size, pages, &version);
+	if (status == 0 && key_compare(version.key, version.key_size, upper, upper_size) < 0)
+	{
+		memcpy(boundary, version.key, version.key_size);
+		*boundary_size = version.key_size;
+		is_found = true;
+	}
+	storage_map_end();
+	if (status != 0 && status != MDB_NOTFOUND)
+		storage_map_report(status);
+	return is_found;
+}
+
 /* -------------------------------------------------------------- prefetch */
 
 /* Looks up keys from the batch's count on.  Within a read transaction. */

@@ -93,6 +93,15 @@ extern void storage_read_range(RangeBatch *batch,
 							   BorealisTimestamp timestamp,
 							   Size bytes_wanted, int items_wanted);
 
+/*
+ * A key that divides [lower, upper): the first one of the leaf page of the map
+ * that comes that many pages behind lower's, or of a page soon after.  False if
+ * the range ends before.  The boundary has room for KEY_SIZE_MAX bytes.
+ */
+extern bool storage_find_boundary(const uint8 *lower, uint32 lower_size,
+								  const uint8 *upper, uint32 upper_size, int pages,
+								  uint8 *boundary, uint32 *boundary_size);
+
 /* A key to look up ahead of its use. */
 typedef struct PrefetchKey
 {

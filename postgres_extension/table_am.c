@@ -16,6 +16,7 @@
 #include "utils/rel.h"
 
 #include "merge_scan.h"
+#include "parallel_scan.h"
 #include "row_handle.h"
 #include "storage_reader.h"
 #include "table_am.h"
@@ -30,32 +31,6 @@ static const TupleTableSlotOps *
 slot_callbacks(Relation rel)
 {
 	return &TTSOpsHeapTuple;
-}
-
-static void
-refuse_parallel_scan(void)
-{
-	elog(ERROR, "parallel scans of Borealis tables are not possible");
-}
-
-static Size
-parallelscan_estimate(Relation rel)
-{
-	refuse_parallel_scan();
-	return 0;
-}
-
-static Size
-parallelscan_initialize(Relation rel, ParallelTableScanDesc pscan)
-{
-	refuse_parallel_scan();
-	return 0;
-}
-
-static void
-parallelscan_reinitialize(Relation rel, ParallelTableScanDesc pscan)
-{
-	refuse_parallel_scan();
 }
 
 /* WHERE CURRENT OF a row that this transaction has updated since. */
@@ -279,9 +254,9 @@ const TableAmRoutine borealis_table_am = {
 	.scan_getnextslot = borealis_scan_getnextslot,
 	.scan_set_tidrange = borealis_scan_set_tidrange,
 	.scan_getnextslot_tidrange = borealis_scan_getnextslot_tidrange,
-	.parallelscan_estimate = parallelscan_estimate,
-	.parallelscan_initialize = parallelscan_initialize,
-	.parallelscan_reinitialize = parallelscan_reinitialize,
+	.parallelscan_estimate = parallel_scan_estimate,
+	.parallelscan_initialize = parallel_scan_initialize,
+	.parallelscan_reinitialize = parallel_scan_reinitialize,
 	.index_fetch_begin = borealis_index_fetch_begin,
 	.index_fetch_reset = borealis_index_fetch_reset,
 	.index_fetch_end = borealis_index_fetch_end,

@@ -20,12 +20,15 @@
 #include "ddl_log.h"
 #include "layout.h"
 #include "merge_scan.h"
+#include "parallel_scan.h"
 #include "range_cursor.h"
 #include "row_access.h"
 #include "table_am.h"
 #include "transaction.h"
 
 #define SCAN_ITEMS_FIRST 64
+/* of a piece that a process of a parallel query has taken, to read all of it */
+#define PIECE_ITEMS_FIRST 1024
 
 typedef struct BorealisScan
 {
@@ -35,6 +38,7 @@ typedef struct BorealisScan
 	StringInfoData lower;
 	StringInfoData upper;
 	KeyRange	range;			/* the whole table: [lower, upper) */
+	ScanPiece  *piece;			/* of a parallel scan */
 	bool		handles_are_kept;
 
 	/* bitmap scans: handles of the current block still to be returned */
@@ -56,11 +60,34 @@ typedef struct BorealisIndexFetch
 } BorealisIndexFetch;
 
 static void
+start_range(BorealisScan *scan, const KeyRange *ranges, int count, int items_expected)
+{
+	range_cursor_start(&scan->cursor, ranges, count,
+					   relation_has_committed(scan->base.rs_rd), RANGE_ROWS,
+					   snapshot_command(scan->base.rs_snapshot), items_expected);
+}
+
+static void
 start(BorealisScan *scan)
 {
-	range_cursor_start(&scan->cursor, &scan->range, 1,
-					   relation_has_committed(scan->base.rs_rd), RANGE_ROWS,
-					   snapshot_command(scan->base.rs_snapshot), SCAN_ITEMS_FIRST);
+	if (scan->base.rs_parallel != NULL)
+		start_range(scan, NULL, 0, 0);	/* no piece yet */
+	else
+		start_range(scan, &scan->range, 1, SCAN_ITEMS_FIRST);
+}
+
+/* Moves to the next row of the table, or of the pieces that come to this process. */
+static bool
+step(BorealisScan *scan, ScanDirection direction)
+{
+	while (!range_cursor_next(&scan->cursor, direction))
+	{
+		if (scan->base.rs_parallel == NULL ||
+			!parallel_scan_take(scan->base.rs_parallel, &scan->range, scan->piece))
+			return false;
+		start_range(scan, &scan->piece->range, 1, PIECE_ITEMS_FIRST);
+	}
+	return true;
 }
 
 TableScanDesc
@@ -74,8 +101,8 @@ borealis_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyDa
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("TABLESAMPLE is not supported"),
 				 errhint("Use WHERE random() < fraction instead.")));
-	if (pscan != NULL)
-		elog(ERROR, "parallel scans of Borealis tables are not possible");
+	if (pscan != NULL && !write_set_is_empty())
+		elog(ERROR, "the processes of a parallel scan do not share what its transaction has written");
 
 	ddl_note_scan(rel);
 	RelationIncrementReferenceCount(rel);
@@ -83,6 +110,9 @@ borealis_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyDa
 	scan->base.rs_snapshot = snapshot;
 	scan->base.rs_nkeys = nkeys;
 	scan->base.rs_flags = flags;
+	scan->base.rs_parallel = pscan;
+	if (pscan != NULL)
+		scan->piece = palloc(sizeof(ScanPiece));
 	if (nkeys > 0)
 	{
 		scan->base.rs_key = palloc(sizeof(ScanKeyData) * nkeys);
@@ -112,6 +142,8 @@ borealis_scan_end(TableScanDesc base)
 
 	range_cursor_free(&scan->cursor);
 	row_buffer_free(&scan->row);
+	if (scan->piece != NULL)
+		pfree(scan->piece);
 	pfree(scan->lower.data);
 	pfree(scan->upper.data);
 	if (base->rs_flags & SO_TEMP_SNAPSHOT)
@@ -178,7 +210,7 @@ borealis_scan_getnextslot(TableScanDesc base, ScanDirection direction, TupleTabl
 	do
 	{
 		if (!range_cursor_next_of_batch(&scan->cursor, direction) &&
-			!range_cursor_next(&scan->cursor, direction))
+			!step(scan, direction))
 		{
 			ExecClearTuple(slot);
 			return false;

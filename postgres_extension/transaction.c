@@ -9,9 +9,11 @@
  */
 #include "borealis.h"
 
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "catalog/storage.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 
 #include "catalog_freshness.h"
@@ -83,11 +85,53 @@ take_read_timestamp(void)
 		shared_wait_applied(timestamp);
 }
 
+bool
+transaction_allows_workers(void)
+{
+	return write_set_is_empty() && !session_has_ddl(MyBackendId) && !ddl_is_replaying();
+}
+
+void
+transaction_prepare_for_workers(void)
+{
+	ReadPoint	point = {.timestamp = transaction_read_timestamp()};
+
+	point.schema_version = current.schema_version;
+	point.catalog_version = current.catalog_version;
+	session_share_read_point(&point);
+}
+
+/*
+ * In a worker.  The leader's reader slot protects what is read here: it waits for
+ * its workers before it gives that up, also when it fails.
+ */
+static void
+take_leaders_read_timestamp(void)
+{
+	const PGPROC *leader = MyProc->lockGroupLeader;
+	ReadPoint	point;
+
+	if (leader == NULL || !session_read_point(leader->backendId, leader->lxid, &point))
+		elog(ERROR, "the leader of a parallel query has not shared its read timestamp");
+	session_start();
+	if (local_schema_version_begun() != point.schema_version)
+		report_schema_conflict();
+	current.schema_version = point.schema_version;
+	current.catalog_version = point.catalog_version;
+	current.read_timestamp = point.timestamp;
+	current.has_read_timestamp = true;
+}
+
 BorealisTimestamp
 transaction_read_timestamp(void)
 {
 	if (unlikely(!current.has_read_timestamp))
-		take_read_timestamp();
+	{
+		if (IsParallelWorker())
+			take_leaders_read_timestamp();
+		else
+			take_read_timestamp();
+	}
 	else
 		age_check();
 	return current.read_timestamp;
@@ -293,6 +337,8 @@ transaction_callback(XactEvent event, void *unused)
 			break;
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:
+			end_transaction();
+			break;
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 		case XACT_EVENT_PREPARE:
 			break;

@@ -24,6 +24,15 @@ extern bool transaction_has_read_timestamp(void);
  */
 extern bool transaction_advance(bool to_acknowledged);
 
+/*
+ * Workers of a parallel query read at their leader's timestamp, and see nothing
+ * that it has written: so there must be nothing.  While a query runs with
+ * workers, the write set takes nothing.
+ */
+extern bool transaction_allows_workers(void);
+/* Before a query that may start workers is run: fixes what they will read. */
+extern void transaction_prepare_for_workers(void);
+
 /* Reads of the map that found themselves below the horizon: ERROR 54000. */
 extern void transaction_check_horizon(void);
 

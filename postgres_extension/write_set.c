@@ -26,6 +26,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "common/pg_prng.h"
 #include "port/pg_bitutils.h"
 #include "utils/memutils.h"
@@ -213,6 +214,11 @@ find_or_insert(const uint8 *key, uint32 key_size)
 
 	if (key_size == 0 || key_size > KEY_SIZE_MAX)
 		elog(ERROR, "key of %u bytes in a write set", key_size);
+	/* workers would not see it */
+	if (unlikely(IsInParallelMode()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("cannot write or lock rows during a parallel operation")));
 	if (unlikely(write_set_context == NULL))
 		write_set_init();
 

@@ -29,17 +29,17 @@ DISPOSABLE = {
     "max_prepared_transactions": 0,
 }
 
-# Rows live in storage. Local vacuum has only the catalogs to look after; workers of a parallel query could not see the
-# write set of their leader, and prefetching bypasses the access method.
+# Rows live in storage. Local vacuum has only the catalogs to look after; indexes are not built by workers, and
+# prefetching bypasses the access method. The catalog worker is one of the worker processes.
 ROWS_ELSEWHERE = {
     "autovacuum": "off",
-    "max_parallel_workers": 0,
-    "max_parallel_workers_per_gather": 0,
+    "max_parallel_workers": 6,
+    "max_parallel_workers_per_gather": 2,
     "max_parallel_maintenance_workers": 0,
     "effective_io_concurrency": 0,
     "maintenance_io_concurrency": 0,
     "shared_buffers": "16MB",
-    "max_worker_processes": 4,
+    "max_worker_processes": 8,
     "max_logical_replication_workers": 0,
     "jit": "off",
 }
