@@ -101,14 +101,18 @@ class Generation:
     __slots__ = ("cost_bytes", "newest", "oldest", "touched")
 
     def __init__(self) -> None:
-        self.touched: tuple[dict[bytes, Timestamp], ...] = tuple({} for _ in range(_CLASSES))
+        self.touched: list[dict[bytes, Timestamp]] = [{} for _ in range(_CLASSES)]
         self.newest = NO_TIMESTAMP
         self.oldest = NO_TIMESTAMP
         self.cost_bytes = 0
 
     def touch(self, footprint: Footprint, timestamp: Timestamp) -> None:
         for conflict_class, keys in footprint:
-            self.touched[conflict_class].update(dict.fromkeys(keys, timestamp))
+            fresh = dict.fromkeys(keys, timestamp)
+            if self.touched[conflict_class]:
+                self.touched[conflict_class].update(fresh)
+            else:
+                self.touched[conflict_class] = fresh
         self.newest = timestamp
         if not self.oldest:
             self.oldest = timestamp
@@ -137,11 +141,15 @@ class Generation:
         return None
 
     def absorb(self, later: "Generation") -> None:
-        """Take over everything in a generation that is newer as a whole."""
-        for mine, theirs in zip(self.touched, later.touched, strict=True):
+        """Take over everything in a generation that is newer as a whole, and that nobody changes any more."""
+        for conflict_class, theirs in enumerate(later.touched):
             if theirs:
+                mine = self.touched[conflict_class]
                 size_before = len(mine)
-                mine.update(theirs)
+                if mine:
+                    mine.update(theirs)
+                else:
+                    mine = self.touched[conflict_class] = theirs
                 growth = len(mine) - size_before
                 if growth:
                     average_key = sum(map(len, theirs)) // len(theirs)

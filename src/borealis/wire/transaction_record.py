@@ -2,14 +2,15 @@
 
 Owns its layout and every rule about a single record. Promises: a decoded record obeys all of them, whoever sent it, and
 decoding costs memory in proportion to the bytes that are really there. A record of a million writes is decoded by a
-handful of passes in C over whole arrays, which is why the checks look at arrays and not at elements.
+handful of passes in C over whole arrays, which is why the checks look at arrays and not at elements. Query processors
+write keys in ascending order; nothing relies on it, but what is in order is checked in fewer passes.
 """
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
-from itertools import accumulate
-from operator import itemgetter, sub
+from itertools import accumulate, islice
+from operator import itemgetter, lt, sub
 from typing import Final, NamedTuple
 
 from borealis.foundation.errors import Malformed
@@ -93,11 +94,27 @@ def _unpack_u32(count: int, data: Octets, offset: int) -> tuple[int, ...]:
 def _cut_keys(blob: bytes, ends: Sequence[int], namespaces: frozenset[int], least_bytes: int) -> list[bytes]:
     """The keys that end at `ends`; a key is never empty, so that ends which fall are found by their empty slices."""
     keys = [blob[start:end] for start, end in zip((0, *ends), ends, strict=False)]
-    if min(map(len, keys)) < least_bytes or max(map(len, keys)) > KEY_BYTES_MAX:
+    lengths = set(map(len, keys))
+    if min(lengths) < least_bytes or max(lengths) > KEY_BYTES_MAX:
         raise Malformed(f"a key is not {least_bytes} to {KEY_BYTES_MAX} bytes long")
     if not namespaces.issuperset(map(_first_byte, keys)):
         raise Malformed("a key is outside of the namespaces that are allowed")
     return keys
+
+
+def _are_distinct(keys: Sequence[bytes]) -> bool:
+    return all(map(lt, keys, islice(keys, 1, None))) or len(set(keys)) == len(keys)
+
+
+def _check_values(operations: bytes, ends: Sequence[int]) -> None:
+    has_value = operations.translate(_HAS_VALUE)
+    if all(has_value) and all(map(lt, (0, *ends), ends)):
+        return
+    lengths = list(map(sub, ends, (0, *ends)))
+    if min(lengths) < 0:
+        raise Malformed("the value ends fall")
+    if bytes(map(bool, lengths)) != has_value:
+        raise Malformed("a value is empty where it must not be, or the other way round")
 
 
 class TransactionRecord:
@@ -169,13 +186,9 @@ class TransactionRecord:
         if end > len(data):
             raise Malformed("the keys and values reach beyond the record")
         keys = _cut_keys(bytes(data[keys_at:values_at]), key_ends, _WRITE_NAMESPACES, KEY_BYTES_MIN)
-        if len(set(keys)) != count:
+        if not _are_distinct(keys):
             raise Malformed("a key occurs twice among the writes")
-        lengths = list(map(sub, value_ends, (0, *value_ends)))
-        if min(lengths) < 0:
-            raise Malformed("the value ends fall")
-        if bytes(map(bool, lengths)) != operations.translate(_HAS_VALUE):
-            raise Malformed("a value is empty where it must not be, or the other way round")
+        _check_values(operations, value_ends)
         self.operations = operations
         self.keys = keys
         self._value_ends = value_ends
