@@ -33,13 +33,11 @@ row_buffer_free(RowBuffer *buffer)
 	buffer->tuple.t_data = NULL;
 }
 
-HeapTuple
-row_buffer_decode(RowBuffer *buffer, Relation table,
-				  const uint8 *value, uint32 value_size,
-				  const WriteVersion *version, const ItemPointerData *handle)
+/* Room for a tuple, which is the buffer's from now on. */
+static HeapTuple
+row_buffer_reserve(RowBuffer *buffer, Size needed)
 {
 	HeapTuple	tuple = &buffer->tuple;
-	Size		needed = row_decoded_size(value, value_size);
 
 	if (needed > buffer->capacity)
 	{
@@ -50,6 +48,27 @@ row_buffer_decode(RowBuffer *buffer, Relation table,
 		buffer->capacity = capacity;
 	}
 	tuple->t_data = buffer->memory;
+	return tuple;
+}
+
+void
+row_buffer_copy(RowBuffer *buffer, HeapTuple source)
+{
+	HeapTuple	tuple = row_buffer_reserve(buffer, source->t_len);
+
+	memcpy(tuple->t_data, source->t_data, source->t_len);
+	tuple->t_len = source->t_len;
+	tuple->t_self = source->t_self;
+	tuple->t_tableOid = source->t_tableOid;
+}
+
+HeapTuple
+row_buffer_decode(RowBuffer *buffer, Relation table,
+				  const uint8 *value, uint32 value_size,
+				  const WriteVersion *version, const ItemPointerData *handle)
+{
+	HeapTuple	tuple = row_buffer_reserve(buffer, row_decoded_size(value, value_size));
+
 	row_decode(value, value_size, tuple);
 	if (version != NULL)
 	{

@@ -33,6 +33,8 @@ extern HeapTuple row_buffer_decode(RowBuffer *buffer, Relation table,
 								   const WriteVersion *version,
 								   const ItemPointerData *handle);
 
+extern void row_buffer_copy(RowBuffer *buffer, HeapTuple source);
+
 /* Makes a committed row that lies in a batch of rows the buffer's tuple. */
 static inline HeapTuple
 row_buffer_point(RowBuffer *buffer, Relation table, const uint8 *row, uint32 row_size,

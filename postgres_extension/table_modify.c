@@ -369,16 +369,17 @@ begin_change(Relation rel, ItemPointer tid, CommandId cid, TM_FailureData *tmfd,
 	if (result != TM_Ok)
 		return result;
 	/* mostly the row that the plan has just found: no second look into the map */
-	if (address->version == NULL && current_row.value != NULL &&
+	row_buffer_init(old, CurrentMemoryContext);
+	if (address->version == NULL && current_row.tuple != NULL &&
 		current_row.address.version == NULL && ItemPointerEquals(tid, &current_row.handle))
 	{
-		value = current_row.value;
-		*stored_size = current_row.value_size;
+		row_buffer_copy(old, current_row.tuple);
+		*stored_size = row_encoded_size(&old->tuple);
+		return TM_Ok;
 	}
-	else if (!row_read(rel, address, &value, stored_size))
+	if (!row_read(rel, address, &value, stored_size))
 		elog(ERROR, "row to be changed in table \"%s\" has vanished",
 			 RelationGetRelationName(rel));
-	row_buffer_init(old, CurrentMemoryContext);
 	row_buffer_decode(old, rel, value, *stored_size, address->version, tid);
 	return TM_Ok;
 }

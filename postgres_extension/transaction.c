@@ -96,6 +96,8 @@ transaction_prepare_for_workers(void)
 {
 	ReadPoint	point = {.timestamp = transaction_read_timestamp()};
 
+	/* what the workers are about to read, nobody notes here */
+	read_set_add_unknown();
 	point.schema_version = current.schema_version;
 	point.catalog_version = current.catalog_version;
 	session_share_read_point(&point);
