@@ -96,9 +96,9 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     up.add_argument(
         "--spares",
         type=_count,
-        default=1,
+        default=0,
         metavar="N",
-        help="blank clusters started ahead, to be ready when one is created (default: 1)",
+        help="blank clusters started ahead, so that creating one takes no time; some 40 MB each (default: none)",
     )
     up.add_argument(
         "--sleep-after",

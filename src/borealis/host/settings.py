@@ -37,7 +37,7 @@ class HostSettings:
     # For each instance: how many backends it may have.
     connections_max: int = 100
     # Blank clusters that are started ahead of demand.
-    spares: int = 1
+    spares: int = 0
     # A cluster without a session for so long is stopped until its next connection; None: never.
     sleep_after_s: int | None = 3600
     # How long a transaction may take.
