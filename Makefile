@@ -12,7 +12,8 @@ DATA ?= data
 UP ?=
 TESTS ?= tests
 SEEDS ?= 200
-SANITIZED ?= tests/sameness tests/integration/test_host_lifecycle.py
+SANITIZED ?= tests/sameness tests/integration/test_host_lifecycle.py tests/integration/test_dialect.py \
+	tests/integration/test_session_state.py
 
 VENV := .venv
 BIN := $(VENV)/bin

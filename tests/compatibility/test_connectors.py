@@ -147,6 +147,30 @@ def test_connector_for_asyncpg(front_door: FrontDoor, new_cluster: Endpoint) -> 
         assert asyncio.run(work()) == ["aurora", "borealis"]
 
 
+@pytest.mark.usefixtures("credentials")
+def test_pool_of_the_connector_for_asyncpg(front_door: FrontDoor, new_cluster: Endpoint) -> None:
+    clients, turns = 8, 5
+
+    async def count(pool: aurora_dsql_asyncpg.AuroraDSQLPool) -> None:
+        for _ in range(turns):
+            await pool.run_transaction(
+                lambda connection: connection.execute("UPDATE counter SET n = n + 1 WHERE id = $1", 1),
+                retry=aurora_dsql_asyncpg.OCCRetryConfig(max_retries=100),
+            )
+
+    async def work() -> int:
+        parameters = connector_parameters(front_door, new_cluster)
+        async with await aurora_dsql_asyncpg.create_pool(**parameters, min_size=2, max_size=clients) as pool:
+            await pool.execute("CREATE TABLE counter (id int PRIMARY KEY, n int)")
+            await pool.execute("INSERT INTO counter VALUES (1, 0)")
+            await asyncio.gather(*(count(pool) for _ in range(clients)))
+            total: int = await pool.fetchval("SELECT n FROM counter")
+            return total
+
+    with front_door.resolving():
+        assert asyncio.run(work()) == clients * turns
+
+
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
 def test_sqlalchemy(driver: str, front_door: FrontDoor, new_cluster: Endpoint) -> None:
     assert run(front_door, new_cluster, sys.executable, HERE / "use_sqlalchemy.py", driver) == {
