@@ -554,3 +554,42 @@ def test_a_dump_leaves_the_system_out(cluster: Cluster, connect: Connect, make_r
     assert "CREATE TABLE" in dump.stdout
     for word in ("SCHEMA sys", "sys.", "borealis.", "EXTENSION", "SECURITY LABEL"):
         assert word not in dump.stdout
+
+
+def test_objects_of_the_seed_keep_their_numbers(cluster: Cluster) -> None:
+    """Journals of existing clusters name them."""
+    expected = {
+        "borealis": 12769,
+        "borealis.tableam_handler(internal)": 12770,
+        "borealis.catalog_state": 12772,
+        "borealis.catalog_state[] type": 12773,
+        "borealis.catalog_state type": 12774,
+        "admin": 12775,
+        "sys": 16000,
+        "borealis extension": 16001,
+        "borealis.session_export()": 16010,
+        "borealis.session_import(bytea)": 16011,
+        "sys.iam_pg_role_mappings": 16020,
+        "sys.iam_pg_role_mappings[] type": 16021,
+        "sys.iam_pg_role_mappings type": 16022,
+        "sys.start_job()": 16040,
+        "sys.jobs": 16041,
+        "sys.jobs[] type": 16042,
+        "sys.jobs type": 16043,
+        "sys.wait_for_job(text,boolean)": 16046,
+    }
+    with cluster.connect() as connection:
+        found = connection.execute(
+            """
+            SELECT oid::regrole::text, oid::int FROM pg_roles WHERE rolname = 'admin'
+            UNION ALL SELECT nspname, oid::int FROM pg_namespace WHERE nspname IN ('borealis', 'sys')
+            UNION ALL SELECT extname || ' extension', oid::int FROM pg_extension WHERE extname = 'borealis'
+            UNION ALL SELECT oid::regprocedure::text, oid::int FROM pg_proc
+                WHERE pronamespace IN ('borealis'::regnamespace, 'sys'::regnamespace)
+            UNION ALL SELECT oid::regclass::text, oid::int FROM pg_class
+                WHERE relnamespace IN ('borealis'::regnamespace, 'sys'::regnamespace)
+            UNION ALL SELECT oid::regtype::text || ' type', oid::int FROM pg_type
+                WHERE typnamespace IN ('borealis'::regnamespace, 'sys'::regnamespace)
+            """
+        ).fetchall()
+    assert dict(found) == expected
