@@ -347,3 +347,31 @@ def test_state_is_not_replaced_within_a_transaction(connect: Connect) -> None:
     connection = connect(autocommit=False)
     with pytest.raises(errors.ActiveSqlTransaction):
         connection.execute("BEGIN; SELECT borealis.session_import('')")
+
+
+@pytest.mark.parametrize(
+    ("preparation", "statement"),
+    [
+        ("CREATE TEMP TABLE t AS SELECT 1 AS n", "SELECT borealis.session_import('') FROM t"),
+        ("PREPARE q AS SELECT borealis.session_import('')", "EXECUTE q"),
+        ("SELECT 1", "DO $$ BEGIN PERFORM borealis.session_import(''); END $$"),
+        ("SET work_mem = '5MB'", "SELECT set_config('work_mem', '6MB', false), borealis.session_import('')"),
+        ("SELECT 1", "SELECT borealis.session_import(''), borealis.session_import('') FROM generate_series(1, 3)"),
+        (
+            "BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1; COMMIT",
+            "SELECT count(*), borealis.session_import('') FROM pg_cursors",
+        ),
+    ],
+)
+def test_users_may_replace_their_state_anywhere_and_harm_nobody(
+    preparation: str, statement: str, cluster: Cluster
+) -> None:
+    with cluster.connect() as connection, cluster.connect() as other:
+        connection.execute(preparation)  # type: ignore[call-overload]
+        try:
+            connection.execute(statement)  # type: ignore[call-overload]
+        except psycopg.Error:
+            assert connection.closed or value_of(connection, "SELECT 1") == 1
+        else:
+            assert export(connection) == BLANK
+        assert value_of(other, "SELECT 1") == 1
