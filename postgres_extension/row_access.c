@@ -137,15 +137,3 @@ row_address_is_in(const RowAddress *address, Relation table)
 	memcpy(&relfilenode, address->key + 1, sizeof(relfilenode));
 	return pg_ntoh32(relfilenode) == table->rd_locator.relNumber;
 }
-
-void
-row_handle_for_item(const uint8 *key, uint32 key_size, const WriteVersion *version,
-					bool is_kept, ItemPointer handle)
-{
-	if (version != NULL)
-		row_handle_for_version(version, handle);
-	else if (is_kept)
-		row_handle_intern(key, key_size, handle);
-	else
-		row_handle_transient(handle);
-}

@@ -85,8 +85,16 @@ extern bool row_is_visible(const RowAddress *address, CommandId curcid);
 extern bool row_address_is_in(const RowAddress *address, Relation table);
 
 /* Handle for an item that a scan has found. */
-extern void row_handle_for_item(const uint8 *key, uint32 key_size,
-								const WriteVersion *version, bool is_kept,
-								ItemPointer handle);
+static inline void
+row_handle_for_item(const uint8 *key, uint32 key_size, const WriteVersion *version,
+					bool is_kept, ItemPointer handle)
+{
+	if (version != NULL)
+		row_handle_for_version(version, handle);
+	else if (is_kept)
+		row_handle_intern(key, key_size, handle);
+	else
+		row_handle_transient(handle);
+}
 
 #endif							/* BOREALIS_ROW_ACCESS_H */

@@ -10,14 +10,12 @@
 
 #include "access/htup_details.h"
 #include "common/hashfn.h"
-#include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
 #include "row_handle.h"
 
 #define OWN_BIT			(UINT64CONST(1) << 39)
 #define NUMBER_MASK		(OWN_BIT - 1)
-#define TRANSIENT_COUNT	1024	/* numbers below it are transient */
 /* the last block number means "invalid" */
 #define NUMBER_MAX		(NUMBER_MASK - ROW_HANDLE_OFFSETS)
 
@@ -70,23 +68,7 @@ static interned_hash *interned_keys = NULL;
 static InternedKey **interned_by_number = NULL;
 static uint64 interned_count = 0;
 static uint64 interned_capacity = 0;
-static uint32 transient_next = 0;
-
-/*
- * The block number in one store: a handle is copied a moment later, and a load
- * that spans two stores waits for both to reach the cache.
- */
-static inline void
-set_number(ItemPointer handle, uint64 number)
-{
-	BlockNumber block = (BlockNumber) (number / ROW_HANDLE_OFFSETS);
-
-#ifndef WORDS_BIGENDIAN
-	block = pg_rotate_left32(block, 16);
-#endif
-	memcpy(&handle->ip_blkid, &block, sizeof(block));
-	handle->ip_posid = (OffsetNumber) (number % ROW_HANDLE_OFFSETS) + 1;
-}
+uint32		row_handle_transient_next = 0;
 
 static bool
 get_number(const ItemPointerData *handle, uint64 *number)
@@ -104,19 +86,13 @@ row_handle_for_version(const WriteVersion *version, ItemPointer handle)
 {
 	if (unlikely(version->number > NUMBER_MAX))
 		elog(ERROR, "too many row versions in one transaction");
-	set_number(handle, version->number | OWN_BIT);
+	row_handle_set_number(handle, version->number | OWN_BIT);
 }
 
 void
 row_handle_for_order(uint64 number, ItemPointer handle)
 {
-	set_number(handle, Min(number, NUMBER_MAX));
-}
-
-void
-row_handle_transient(ItemPointer handle)
-{
-	set_number(handle, transient_next++ % TRANSIENT_COUNT);
+	row_handle_set_number(handle, Min(number, NUMBER_MAX));
 }
 
 bool
@@ -124,7 +100,7 @@ row_handle_is_transient(const ItemPointerData *handle)
 {
 	uint64		number;
 
-	return get_number(handle, &number) && number < TRANSIENT_COUNT;
+	return get_number(handle, &number) && number < ROW_HANDLE_TRANSIENTS;
 }
 
 void
@@ -150,7 +126,7 @@ row_handle_intern(const uint8 *key, uint32 key_size, ItemPointer handle)
 	entry = interned_lookup(interned_keys, probe);
 	if (entry != NULL)
 	{
-		set_number(handle, entry->interned->number);
+		row_handle_set_number(handle, entry->interned->number);
 		return;
 	}
 
@@ -161,7 +137,7 @@ row_handle_intern(const uint8 *key, uint32 key_size, ItemPointer handle)
 		interned_capacity *= 2;
 	}
 	interned = MemoryContextAlloc(handle_context, offsetof(InternedKey, key) + key_size);
-	interned->number = TRANSIENT_COUNT + interned_count;
+	interned->number = ROW_HANDLE_TRANSIENTS + interned_count;
 	interned->size = key_size;
 	memcpy(interned->key, key, key_size);
 	if (unlikely(interned->number > NUMBER_MAX))
@@ -172,7 +148,7 @@ row_handle_intern(const uint8 *key, uint32 key_size, ItemPointer handle)
 	Assert(!found);
 	entry->interned = interned;
 	interned_by_number[interned_count++] = interned;
-	set_number(handle, interned->number);
+	row_handle_set_number(handle, interned->number);
 }
 
 bool
@@ -195,9 +171,9 @@ row_handle_resolve(const ItemPointerData *handle, RowAddress *address)
 		return true;
 	}
 
-	if (number < TRANSIENT_COUNT)
+	if (number < ROW_HANDLE_TRANSIENTS)
 		return false;
-	number -= TRANSIENT_COUNT;
+	number -= ROW_HANDLE_TRANSIENTS;
 	if (number >= interned_count)
 		return false;
 	address->version = NULL;

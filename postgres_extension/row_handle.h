@@ -15,6 +15,7 @@
 #include "borealis.h"
 
 #include "access/htup.h"
+#include "port/pg_bitutils.h"
 #include "storage/itemptr.h"
 #include "write_set.h"
 
@@ -41,9 +42,37 @@ typedef struct CurrentRow
 
 extern CurrentRow current_row;
 
+/* Offsets of one block: a number is block * offsets + offset - 1. */
+#define ROW_HANDLE_OFFSETS 256
+/* Numbers below it are transient. */
+#define ROW_HANDLE_TRANSIENTS 1024
+
+extern uint32 row_handle_transient_next;
+
+/*
+ * The block number in one store: a handle is copied a moment later, and a load
+ * that spans two stores waits for both to reach the cache.
+ */
+static inline void
+row_handle_set_number(ItemPointer handle, uint64 number)
+{
+	BlockNumber block = (BlockNumber) (number / ROW_HANDLE_OFFSETS);
+
+#ifndef WORDS_BIGENDIAN
+	block = pg_rotate_left32(block, 16);
+#endif
+	memcpy(&handle->ip_blkid, &block, sizeof(block));
+	handle->ip_posid = (OffsetNumber) (number % ROW_HANDLE_OFFSETS) + 1;
+}
+
+static inline void
+row_handle_transient(ItemPointer handle)
+{
+	row_handle_set_number(handle, row_handle_transient_next++ % ROW_HANDLE_TRANSIENTS);
+}
+
 extern void row_handle_for_version(const WriteVersion *version, ItemPointer handle);
 extern void row_handle_intern(const uint8 *key, uint32 key_size, ItemPointer handle);
-extern void row_handle_transient(ItemPointer handle);
 /* A handle that only tells order, for samples. */
 extern void row_handle_for_order(uint64 number, ItemPointer handle);
 
@@ -61,8 +90,5 @@ extern bool row_handle_is_transient(const ItemPointerData *handle);
 extern bool row_handles_are_kept;
 
 extern void row_handles_reset(void);
-
-/* Offsets of one block, for lossy bitmap pages. */
-#define ROW_HANDLE_OFFSETS 256
 
 #endif							/* BOREALIS_ROW_HANDLE_H */

@@ -58,6 +58,8 @@ typedef struct RangePass
 } RangePass;
 
 #define CACHE_LINE 64
+/* of a page of 4 kB; of larger ones the first part is fetched */
+#define PAGE_LINES 64
 
 /* Called for each page that is entered. */
 static void
@@ -95,9 +97,12 @@ step_forward(RangePass *pass)
 	if (unlikely(leaf->index + 1 >= leaf->count))
 		return step_to_next_leaf(pass);
 	leaf->index++;
-	/* spread over the entries of this page */
-	if (leaf->next_page != NULL)
-		__builtin_prefetch(leaf->next_page + leaf->index * CACHE_LINE);
+	/* spread over the first entries of this page: two lines for each */
+	if (leaf->next_page != NULL && leaf->index < PAGE_LINES / 2)
+	{
+		__builtin_prefetch(leaf->next_page + leaf->index * 2 * CACHE_LINE);
+		__builtin_prefetch(leaf->next_page + (leaf->index * 2 + 1) * CACHE_LINE);
+	}
 	pass->status = stored_version_at(leaf, &pass->version);
 	return pass->status == 0;
 }
