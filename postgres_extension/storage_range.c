@@ -116,7 +116,7 @@ step_backward(RangePass *pass)
 }
 
 /* FILL_PAUSED: added. */
-static inline FillResult
+static pg_attribute_always_inline FillResult
 add_item(RangePass *pass, const StoredVersion *version)
 {
 	RangeBatch *batch = pass->batch;
