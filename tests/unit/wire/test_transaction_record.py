@@ -96,6 +96,7 @@ def patched(data: bytes, offset: int, field: bytes) -> bytes:
         (write(key=b"\x10\0\0\0"), "bytes long"),
         (write(key=KEY + bytes(1962)), "bytes long"),
         (encode_transaction(ID, Timestamp(1), writes=[(1, KEY, b"v"), (2, KEY, b"w")]), "twice"),
+        (encode_transaction(ID, Timestamp(1), writes=[(1, KEY, b"v"), (1, KEY + b"2", b"v"), (1, KEY, b"v")]), "twice"),
         (encode_transaction(ID, Timestamp(1), locks=[(5, KEY)]), "lock mode"),
         (encode_transaction(ID, Timestamp(1), locks=[(1, b"\x50\0\0\0\1")]), "namespaces"),
         (encode_transaction(ID, Timestamp(1), locks=[(3, b"\x10\0\0\0\1")]), "whole table"),
@@ -129,6 +130,11 @@ def patched(data: bytes, offset: int, field: bytes) -> bytes:
 def test_a_record_that_breaks_a_rule_is_malformed(data: bytes, rule: str) -> None:
     with pytest.raises(Malformed, match=rule):
         TransactionRecord(data)
+
+
+def test_keys_may_come_in_any_order() -> None:
+    writes = [(1, KEY + b"2", b"v"), (4, KEY, b""), (1, KEY + b"1", b"w")]
+    assert list(TransactionRecord(encode_transaction(ID, Timestamp(1), writes=writes)).writes()) == writes
 
 
 def test_a_record_of_locks_alone_is_fine() -> None:
