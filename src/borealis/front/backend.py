@@ -98,9 +98,9 @@ class Backend:
         def imported(errand: Errand) -> None:
             self._baseline = self.exchange.state_report
             self.state = _UNKNOWN if errand.error else state
+            if errand.error:
+                self.exchange.is_spent = True  # nobody else may get it: it ends
             on_done(errand.error)
-            if errand.is_fatal:
-                self.close()
 
         self.state = _UNKNOWN
         self.run(state_import(state.blob), imported)
@@ -131,7 +131,7 @@ class Backend:
         """The session is over. Its transaction is rolled back; in an orderly end what it asked for is done first."""
         self.customer = None
         exchange = self.exchange
-        if self.is_pinned or exchange.is_spent or self._errand is not None:
+        if self.is_pinned or exchange.is_spent or exchange.is_fatal or self._errand is not None:
             self.close()
         elif not self.can_roll_back:
             if not is_orderly or not exchange.comes_to_rest:

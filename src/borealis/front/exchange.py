@@ -169,8 +169,9 @@ class Exchange:
     def begin(self, session: SessionStatements, state_meaning: bytes) -> None:
         """Serve this session, whose state the backend has."""
         self._session = session
-        self._state = state_meaning
-        self._meaning = None
+        if state_meaning != self._state:
+            self._state = state_meaning
+            self._meaning = None
 
     @property
     def is_idle(self) -> bool:

@@ -143,8 +143,8 @@ class Front:
 
     def give_back(self, backend: Backend) -> None:
         self._pool.give_back(backend, backend.kind, self.poller.now_ns)
-        if self._pool_due_ns is None:
-            self._plan_pool()
+        if self._pool_due_ns is None and self._pool.backends > self.settings.backends_kept:
+            self._plan_pool()  # for the day when it has been idle for too long
 
     def lost(self, backend: Backend) -> None:
         self._pool.lost(backend, backend.kind, self.poller.now_ns)
