@@ -75,12 +75,14 @@ class IamReader:
         if session_token is None:
             credential = self._keys.get(access_key_id)
             if credential is None:
-                credential = self._read_key(access_key_id)
+                with self._rows.snapshot():
+                    credential = self._read_key(access_key_id)
                 self._remember(self._keys, access_key_id, credential)
             return credential
         credential = self._sessions.get(session_token)
         if credential is None:
-            credential = self._read_session(session_token)
+            with self._rows.snapshot():
+                credential = self._read_session(session_token)
             self._remember(self._sessions, session_token, credential)
         if credential.access_key_id != access_key_id:
             raise refusals.unknown_credential()
@@ -90,16 +92,18 @@ class IamReader:
 
     def find_role(self, arn: str) -> tuple[EntityRecord, Entity] | None:
         """The row of a role, and what it may do."""
-        row = self._rows.one(f"SELECT {ENTITY_COLUMNS} FROM entity WHERE arn = ? AND kind = 'role'", arn)
-        if row is None:
-            return None
-        record = decode_entity(row)
-        return record, self._read_entity(record)
+        with self._rows.snapshot():
+            row = self._rows.one(f"SELECT {ENTITY_COLUMNS} FROM entity WHERE arn = ? AND kind = 'role'", arn)
+            if row is None:
+                return None
+            record = decode_entity(row)
+            return record, self._read_entity(record)
 
     def read_entity(self, arn: str) -> Entity | None:
         """What a user, a role or a root may do, for whoever acts on this machine in its name."""
-        row = self._rows.one(f"SELECT {ENTITY_COLUMNS} FROM entity WHERE arn = ? AND kind <> 'group'", arn)
-        return self._read_entity(decode_entity(row)) if row else None
+        with self._rows.snapshot():
+            row = self._rows.one(f"SELECT {ENTITY_COLUMNS} FROM entity WHERE arn = ? AND kind <> 'group'", arn)
+            return self._read_entity(decode_entity(row)) if row else None
 
     def account(self) -> str:
         """The account of the built-in administrator. Raises Unavailable before there is one."""
@@ -162,7 +166,9 @@ class IamReader:
         boundary = None
         if record.boundary is not None:
             row = self._rows.one("SELECT document FROM policy WHERE arn = ?", record.boundary)
-            boundary = _parse(row[0]) if row else None
+            if row is None:
+                raise Unavailable(f"the permissions boundary of {record.arn} is missing")
+            boundary = _parse(row[0])
         tags = self._rows.all("SELECT name, value FROM tag WHERE entity = ? ORDER BY name", record.id)
         return Entity(
             record.kind,

@@ -1,7 +1,8 @@
 """Reading and changing rows of iam.sqlite, for the parts of the store that share its connection."""
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 from borealis.foundation.identifiers import Timestamp
@@ -31,6 +32,15 @@ class Rows:
     def all(self, query: str, *parameters: object) -> list[Row]:
         with closing(self.connection.execute(query, parameters)) as cursor:
             return cursor.fetchall()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read inside is of one state of the store."""
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.execute("ROLLBACK")
 
     def execute(self, statement: str, *parameters: object) -> int:
         """How many rows it changed."""
