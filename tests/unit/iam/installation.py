@@ -1,6 +1,7 @@
 """A store with known randomness, and tokens and requests as the real client library signs them."""
 
 import hashlib
+import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from unittest.mock import patch
 
-from botocore.auth import SigV4Auth
+from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.client import BaseClient
 from botocore.credentials import Credentials
@@ -97,6 +98,28 @@ def make_token(
     with patch("botocore.auth.get_current_datetime", lambda: _clock(now_s)):
         token: str = generate(host, ExpiresIn=lifetime_s)
     return token
+
+
+def presign_url(key: Key, url: str, headers: dict[str, str] | None = None) -> str:
+    """A rightly signed URL of any kind, without its scheme: what a caller with a key can make."""
+    request = AWSRequest("GET", url, headers or {})
+    with patch("botocore.auth.get_current_datetime", lambda: _clock(NOW_S)):
+        SigV4QueryAuth(Credentials(*_parts(key)), "dsql", REGION, expires=900).add_auth(request)
+    return request.url.partition("://")[2]
+
+
+def sign_chosen_headers(key: NewAccessKey, names: str, headers: dict[str, str]) -> SignedRequest:
+    """A GET of /cluster with a right signature over the headers that `names` lists, in that order."""
+    date, day = headers["x-amz-date"], headers["x-amz-date"][:8]
+    lines = "".join(f"{name}:{headers[name]}\n" for name in names.split(";"))
+    canonical = f"GET\n/cluster\n\n{lines}\n{names}\n{hashlib.sha256(b'').hexdigest()}"
+    scope = f"{day}/{REGION}/dsql/aws4_request"
+    text = f"AWS4-HMAC-SHA256\n{date}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    signing = f"AWS4{key.secret.reveal()}".encode()
+    for part in (*scope.split("/"), text):
+        signing = hmac.digest(signing, part.encode(), "sha256")
+    value = f"AWS4-HMAC-SHA256 Credential={key.id}/{scope}, SignedHeaders={names}, Signature={signing.hex()}"
+    return SignedRequest("GET", "/cluster", "", (*headers.items(), ("Authorization", value)), b"")
 
 
 def sign_request(

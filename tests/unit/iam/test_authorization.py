@@ -49,6 +49,9 @@ THE_USER = grant({"AWS": USER_ARN})
 THE_ROLE = grant({"AWS": ROLE_ARN})
 THE_SESSION = grant({"AWS": SESSION_ARN})
 
+FOREIGN_SESSION = role_session(account=OTHER_ACCOUNT)
+FOREIGN_ROLE = FOREIGN_SESSION.principal_arn
+
 CASES: list[tuple[str, VerifiedCaller, Policy | None, Decision]] = [
     # Within one account
     ("nothing allows", user(), None, NO_IDENTITY),
@@ -95,6 +98,8 @@ CASES: list[tuple[str, VerifiedCaller, Policy | None, Decision]] = [
     ("nor the resource's alone", user(account=OTHER_ACCOUNT), grant({"AWS": OTHER_ACCOUNT}), NO_IDENTITY),
     ("nor the resource's alone that names everybody", user(account=OTHER_ACCOUNT), EVERYBODY, NO_IDENTITY),
     ("both are", user(FULL, account=OTHER_ACCOUNT), grant({"AWS": OTHER_ACCOUNT}), ALLOWED),
+    ("nor its alone that names the role", FOREIGN_SESSION, grant({"AWS": FOREIGN_ROLE}), NO_IDENTITY),
+    ("nor its alone that names the session", FOREIGN_SESSION, grant({"AWS": FOREIGN_SESSION.arn}), NO_IDENTITY),
     (
         "both are, by name",
         user(FULL, account=OTHER_ACCOUNT),

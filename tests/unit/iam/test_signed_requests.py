@@ -8,10 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from borealis.iam import IamReader, verify_request
+from borealis.iam.records import NewAccessKey
 from borealis.iam.refusals import AuthenticationRefused, Cause
 from borealis.iam.signed_requests import SignedRequest
 from borealis.iam.sigv4 import canonical_path, parse_query
-from tests.unit.iam.installation import ACCOUNT, NOW, NOW_S, REGION, Key, at, installation, sign_request
+from tests.unit.iam.installation import (
+    ACCOUNT,
+    NOW,
+    NOW_S,
+    REGION,
+    Key,
+    at,
+    installation,
+    sign_chosen_headers,
+    sign_request,
+)
 from tests.unit.iam.test_tokens import assume
 
 API = "http://127.0.0.1:8006"
@@ -124,6 +135,15 @@ def test_what_has_to_be_signed_cannot_be_added(desk: Desk) -> None:
     assert desk.cause(twice) is Cause.INCOMPLETE
     again = replace(request, headers=(*request.headers, ("Host", "127.0.0.1:8006")))
     assert desk.cause(again) is Cause.WRONG_SIGNATURE
+
+
+def test_headers_are_listed_in_order_with_the_host_among_them(desk: Desk) -> None:
+    key = desk.keys[0]
+    assert isinstance(key, NewAccessKey)
+    headers = {"host": "127.0.0.1:8006", "x-amz-date": "20260921T141320Z"}
+    assert desk.verify(sign_chosen_headers(key, "host;x-amz-date", headers)) == ACCOUNT
+    for names in ("x-amz-date", "x-amz-date;host", "host;host;x-amz-date", "host"):
+        assert desk.cause(sign_chosen_headers(key, names, headers)) is Cause.INCOMPLETE
 
 
 def test_the_declared_hash_must_be_that_of_the_body(desk: Desk) -> None:

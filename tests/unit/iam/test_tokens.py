@@ -30,6 +30,7 @@ from tests.unit.iam.installation import (
     at,
     installation,
     make_token,
+    presign_url,
 )
 
 TRUST = json.dumps(
@@ -161,6 +162,20 @@ def test_no_parameter_can_be_left_out_doubled_or_encoded_otherwise(desk: Desk, k
                 desk.refusal(f"{HOST}/?{'&'.join([*others, f'{name}={spelling}'])}")
         for more in (pair, f"{name}=", f"{name.lower()}={value}", "x=y", "X-Amz-Content-Sha256=UNSIGNED-PAYLOAD", ""):
             desk.refusal(f"{token}&{more}")
+
+
+def test_what_tokens_do_not_have_is_refused_even_when_it_is_signed(desk: Desk) -> None:
+    """Whoever has a key can sign anything: one thing must not be read as two."""
+    root = f"https://{HOST}/?Action=DbConnect"
+    assert desk.verify(presign_url(desk.keys[0], root)).connect_action is ConnectAction.CONNECT
+    odd = {"X-Odd": "1"}
+    for token in (
+        presign_url(desk.keys[0], f"{root}&DBUser=admin"),
+        presign_url(desk.keys[0], f"{root}Stream"),
+        presign_url(desk.keys[0], f"https://{HOST}/cluster?Action=DbConnect"),
+        presign_url(desk.keys[0], root, odd),
+    ):
+        assert desk.refusal(token).cause is Cause.INCOMPLETE
 
 
 def test_a_token_made_in_the_future_is_refused_beyond_five_minutes(desk: Desk) -> None:
