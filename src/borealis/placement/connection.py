@@ -81,7 +81,9 @@ class HostConnection:
         try:
             while line := await reader.readline():
                 self._take(decode_line(line))
-        except (OSError, ValueError, Malformed) as error:
+        except OSError as error:  # a host that was killed; whoever needs it connects again
+            logger.warning("connection to the host: %s", error)
+        except (ValueError, Malformed) as error:
             logger.error("connection to the host: %s", error)
         finally:
             writer.close()
