@@ -55,6 +55,12 @@ DOOR extern unsigned tls_session_suite(const Session *session);
 DOOR extern void tls_session_set_rekey_after(Session *session, uint64_t records);
 DOOR extern void tls_session_close(Session *session);
 
+/*
+ * A new built-in function for decrypt or encrypt (python_calls.c), which puts its
+ * results into `results`; NULL without an exception: this is no CPython.
+ */
+DOOR extern void *tls_python_function(int is_decrypt, unsigned char *results);
+
 /* State (docs/formats.md, "TLS state"). */
 DOOR extern size_t tls_session_state_bytes(const Session *session);
 /* Returns 0 if `bytes` is not what it takes, or the session cannot be exported; else nobody may use it any more. */

@@ -7,6 +7,7 @@ threads at once. Calls keep the interpreter's lock (PyDLL): letting it go would 
 import ctypes
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from ctypes import c_char_p, c_int, c_int64, c_size_t, c_uint, c_uint64, c_void_p
 from pathlib import Path
@@ -76,6 +77,22 @@ library: Final = _load()
 _result = bytearray(RESULT_BYTES)
 result_view: Final = memoryview(_result)
 result_address: Final = ctypes.addressof(ctypes.c_char.from_buffer(_result))
+
+
+def _built_in(*, is_decrypt: bool) -> Callable[[int, bytes], bytes | int]:
+    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, c_int, c_void_p)
+    make = prototype(("tls_python_function", library))
+    try:
+        function: Callable[[int, bytes], bytes | int] = make(is_decrypt, result_address)
+    except ValueError as error:
+        raise TlsUnavailable("the TLS library does not find Python's own functions in this process") from error
+    return function
+
+
+decrypt: Final = _built_in(is_decrypt=True)
+"""(handle, at most INPUT_BYTES_MAX) → bytes, or a number with its bytes in the result buffer."""
+encrypt: Final = _built_in(is_decrypt=False)
+"""The same, for the other direction."""
 
 
 def address_of(buffer: bytearray | memoryview) -> int:

@@ -1,10 +1,19 @@
 """One established TLS session: its record layer, and its way to another process."""
 
 from ctypes import c_char_p
-from typing import Final
+from typing import Final, NoReturn
 
 from borealis.tls.errors import TlsError
-from borealis.tls.library import INPUT_BYTES_MAX, address_of, cleanse, library, result_address, result_view
+from borealis.tls.library import (
+    INPUT_BYTES_MAX,
+    address_of,
+    cleanse,
+    decrypt,
+    encrypt,
+    library,
+    result_address,
+    result_view,
+)
 
 _COUNT_MASK: Final = 2**40 - 1
 _PEER_ALERT: Final = -256
@@ -19,9 +28,6 @@ _ALERTS: Final = {
     50: "a message that cannot be decoded",
 }
 _VERSIONS: Final = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
-
-_decrypt: Final = library.tls_session_decrypt
-_encrypt: Final = library.tls_session_encrypt
 
 
 class TlsSession:
@@ -54,13 +60,14 @@ class TlsSession:
             data = bytes(data)
         if len(data) > INPUT_BYTES_MAX:
             return b"".join(map(self.decrypt, _pieces(data)))
-        result = _decrypt(self._handle, data, len(data), result_address)
+        result = decrypt(self._handle, data)
+        if type(result) is bytes:
+            return result
+        assert type(result) is int
         if result < 0:
             self._raise(result)
-        if result > _COUNT_MASK:
-            self.peer_closed = True
-            result &= _COUNT_MASK
-        return bytes(result_view[:result])
+        self.peer_closed = True
+        return bytes(result_view[: result & _COUNT_MASK])
 
     def encrypt(self, data: bytes | bytearray | memoryview) -> bytes:
         """Records with all of `data`. Raises TlsError."""
@@ -68,16 +75,18 @@ class TlsSession:
             data = bytes(data)
         if len(data) > INPUT_BYTES_MAX:
             return b"".join(map(self.encrypt, _pieces(data)))
-        result = _encrypt(self._handle, data, len(data), result_address)
-        if result < 0:
-            self._raise(result)
-        return bytes(result_view[:result])
+        result = encrypt(self._handle, data)
+        if type(result) is bytes:
+            return result
+        assert type(result) is int
+        return self._raise(result)
 
     def encrypt_buffer(self, buffer: bytearray) -> bytes:
         """As `encrypt`, for a buffer that holds secrets: no copy of it is made. Raises TlsError."""
         if len(buffer) > INPUT_BYTES_MAX:
             raise ValueError(f"a buffer with secrets has at most {INPUT_BYTES_MAX} bytes")
-        result = _encrypt(self._handle, c_char_p(address_of(buffer)), len(buffer), result_address)
+        data = c_char_p(address_of(buffer))
+        result = library.tls_session_encrypt(self._handle, data, len(buffer), result_address)
         if result < 0:
             self._raise(result)
         return bytes(result_view[:result])
@@ -132,7 +141,7 @@ class TlsSession:
             raise TlsError("this TLS session is closed")
         return self._handle
 
-    def _raise(self, result: int) -> None:
+    def _raise(self, result: int) -> NoReturn:
         if result <= _UNUSABLE or not self._handle:
             raise TlsError("this TLS session has ended" if result == _UNUSABLE else "there is no memory")
         if result <= _PEER_ALERT:
