@@ -75,6 +75,8 @@ class Listener:
                     self._begin(accepted)
                 else:
                     accepted.close()
+                # A queue of clients is accepted without a pause otherwise, and nobody's request is read meanwhile.
+                await asyncio.sleep(0)
 
     def _make_room(self) -> bool:
         if len(self._connections) + len(self._handshakes) < self._connections_max:
@@ -97,18 +99,22 @@ class Listener:
 
     async def _connect(self, accepted: socket.socket) -> None:
         """A client that cannot do TLS is its own problem."""
+        handshake = asyncio.current_task()
+
+        def use(connection: HttpConnection) -> None:
+            if handshake is not None:  # it is over; the connection must not count twice
+                self._handshakes.pop(handshake, None)
+            self._use(connection)
+
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._make_connection,
+                lambda: HttpConnection(self._answer, use, self._forget, self._limits),
                 accepted,
                 ssl=self._context,
                 ssl_handshake_timeout=_HANDSHAKE_S if self._context else None,
             )
         except (OSError, TimeoutError):
             accepted.close()
-
-    def _make_connection(self) -> HttpConnection:
-        return HttpConnection(self._answer, self._use, self._forget, self._limits)
 
     def _use(self, connection: HttpConnection) -> None:
         self._connections.pop(connection, None)
