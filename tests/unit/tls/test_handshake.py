@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -175,4 +176,18 @@ def test_garbage_ends_in_an_error_or_waits(garbage: bytes, is_record: bool, cont
     except TlsError as error:
         answer = error.alert
     assert len(answer) < 100
+    assert not handshake.is_done
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), version=st.sampled_from([TLS13, TLS12]))
+def test_a_changed_last_flight_is_refused_or_never_done(
+    data: st.DataObject, version: ssl.TLSVersion, context: ServerContext, authority: Authority
+) -> None:
+    client = MemoryClient(authority.certificate, version=version)
+    handshake = ServerHandshake(context, is_direct=False)
+    flight = bytearray(client.step(handshake.feed(client.step())))
+    flight[data.draw(st.integers(0, len(flight) - 1))] ^= data.draw(st.integers(1, 255))
+    with suppress(TlsError):
+        handshake.feed(bytes(flight))
     assert not handshake.is_done
