@@ -171,9 +171,9 @@ class HttpConnection(asyncio.Protocol):
         ]
         if self._is_ending:
             headers.append(("connection", "close"))
-        self._send(h11.Response(status_code=answer.status, headers=headers))
-        self._send(h11.Data(data=answer.body))
-        self._send(h11.EndOfMessage())
+        self._send(
+            h11.Response(status_code=answer.status, headers=headers), h11.Data(data=answer.body), h11.EndOfMessage()
+        )
 
     def _refuse(self, text: str, status: int) -> None:
         """The client does not speak HTTP, or too much of it: an answer, if one is still possible, and the end."""
@@ -183,8 +183,9 @@ class HttpConnection(asyncio.Protocol):
             self._write(HttpAnswer(status, answer.headers, answer.body))
         self._drain()
 
-    def _send(self, event: h11.Event) -> None:
-        data = self._protocol.send(event)
+    def _send(self, *events: h11.Event) -> None:
+        """In one packet, if they fit."""
+        data = b"".join(self._protocol.send(event) or b"" for event in events)
         if data and self._transport is not None:
             self._transport.write(data)
 

@@ -93,6 +93,9 @@ class Listener:
         return False
 
     def _begin(self, accepted: socket.socket) -> None:
+        # asyncio does it only for sockets that were made with their protocol's number.
+        with suppress(OSError):  # its client is gone already
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = asyncio.create_task(self._connect(accepted))
         self._handshakes[task] = None
         task.add_done_callback(lambda ended: self._handshakes.pop(ended, None))
