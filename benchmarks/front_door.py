@@ -26,9 +26,11 @@ from pathlib import Path
 import boto3
 import psycopg
 
+from benchmarks.crowd import Crowd
 from benchmarks.databases import Borealis, StockPostgres, free_port, remove
 from benchmarks.idle_sessions import hold_sessions
 from benchmarks.processes import idle_memory, wait_for_rest
+from benchmarks.storms import STORM, connections_per_processor_second, find_relay, storm
 from borealis.cli.access import Access, find_access
 from borealis.host.account import NOBODY
 
@@ -236,7 +238,8 @@ class Row:
     def render(self) -> str:
         peer = "" if self.peer is None else f"{self.peer:,.4g} {self.unit}"
         ratio = "" if self.ratio is None else f"**{self.ratio:.2f}**"
-        cells = (self.name, peer, f"{self.measured:,.4g} {self.unit}", ratio, f"{self.at_least:g}", f"{self.aim:g}")
+        targets = (f"{target:g}" if target else "" for target in (self.at_least, self.aim))
+        cells = (self.name, peer, f"{self.measured:,.4g} {self.unit}", ratio, *targets)
         return f"| {' | '.join(cells)} |"
 
 
@@ -248,6 +251,7 @@ def measure(borealis: FrontDoor, peer: Door | None, seconds: int, sessions: int)
     reached = connection_to_first_row_ms(peer, 200) if peer else None
     measured = connection_to_first_row_ms(door, 200)
     yield Row("new connection to first row, p50", reached, measured, "ms", at_least=8, aim=4)
+    yield from measure_crowds(borealis)
     if PGBENCH is not None:
         tracks = peer is None or pgbouncer_version() >= (1, 21)
         protocol = "prepared" if tracks else "simple"
@@ -272,6 +276,19 @@ def measure(borealis: FrontDoor, peer: Door | None, seconds: int, sessions: int)
     time.sleep(5)
     used = idle_memory(door.process_id)
     yield Row(f"memory at rest, {len(used)} processes", None, sum(used.values()), "MiB", 120, 60)
+
+
+def measure_crowds(borealis: FrontDoor) -> Iterator[Row]:
+    """The clients of a crowd do not speak SCRAM: PgBouncer is left out."""
+    access, token = borealis.access(), borealis.door().parameters["password"]
+    with Crowd(str(access.endpoint), access.port, access.files.authority, token) as crowd:
+        rate = connections_per_processor_second(crowd, find_relay(borealis.data))
+        yield Row("connections per CPU second of the relay", None, rate, "1/s", at_least=1200, aim=2000)
+        wait_for_rest([borealis.process_id()])
+        took = storm(crowd)
+    # No target is set for these.
+    yield Row(f"{STORM:,} connections at once, until the last is in", None, took.arrival_s, "s", 0, 0)
+    yield Row(f"the same, after {STORM:,} sessions were dropped", None, took.return_s, "s", 0, 0)
 
 
 def raise_file_limit(wanted: int) -> None:

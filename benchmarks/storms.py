@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.crowd import Crowd
-from benchmarks.processes import processor_seconds, tree
+from benchmarks.processes import processor_seconds
+from borealis.host.layout import open_layout
+from borealis.host.report import read_report
 
 STORM = 2_000
 # At a time, when it is the rate that is measured.
@@ -25,11 +27,12 @@ class Storm:
     return_s: float
 
 
-def find_relay(root: int) -> int:
-    """The process of the relay among those below the host."""
-    for member in tree(root):
-        if b"borealis.relay" in Path(f"/proc/{member}/cmdline").read_bytes().split(b"\0"):
-            return member
+def find_relay(data: Path) -> int:
+    """The process of the relay, as its host reports it."""
+    report = read_report(open_layout(data))
+    for process in report.of(None) if report else ():
+        if process.name == "relay" and process.process_id is not None:
+            return process.process_id
     raise LookupError("no relay runs")
 
 
