@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,8 +79,24 @@ def test_services_outlive_the_zygote_and_come_back_without_it(start_cluster: Sta
 
 def test_services_end_with_a_host_that_is_killed(start_cluster: StartCluster) -> None:
     cluster = start_cluster(instances=1)
-    processes = [find_zygote(cluster), *(cluster.process_id(name) for name in SERVICES)]
+    processes = [process.process_id for process in cluster.report().processes if process.process_id is not None]
+    assert len(processes) == len(("relay", "control", "transactions", "storage", "instance", "front"))
+    processes.append(find_zygote(cluster))
     cluster.kill_host()
     wait_until(
         lambda: not any(Path(f"/proc/{process}").exists() for process in processes), "everything has followed the host"
     )
+
+
+REAP_WITHOUT_CHILDREN = """
+import pathlib, sys
+from borealis.host.process_tree import ProcessTree
+ProcessTree(None, 0, pathlib.Path(sys.argv[1]))._reap()
+"""
+
+
+def test_a_host_whose_last_child_has_ended_goes_on(tmp_path: Path) -> None:
+    """When nothing can start, the zygote has ended too: there is nobody left to wait for."""
+    command = [sys.executable, "-c", REAP_WITHOUT_CHILDREN, str(tmp_path / "zygote.log")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -204,10 +204,11 @@ class ProcessTree:
             | {child.process.pid for child in self._children.values()}
             | {chore.pid for chore, _ in self._chores}
         )
-        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            if ended.si_pid in ours:
-                return
-            os.waitpid(ended.si_pid, 0)
+        with suppress(ChildProcessError):  # nobody is left
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if ended.si_pid in ours:
+                    return
+                os.waitpid(ended.si_pid, 0)
 
     def _drop(self, name: str) -> None:
         child = self._children.pop(name)
