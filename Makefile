@@ -2,7 +2,7 @@
 # make test      build, run the whole test suite
 # make check     format, lint, types, unit tests, a sample of simulation seeds (under a minute)
 # make sanitize  the tests of the extension, built with PostgreSQL's assertions and AddressSanitizer
-# make bench     measure against stock PostgreSQL
+# make bench     measure against stock PostgreSQL, and the front door against PgBouncer before it
 # make build     virtual environment, dependencies, the PostgreSQL extension, the TLS library; does nothing when all is up to date
 # make format    rewrite the Python sources in the house format
 # make clean     forget everything that was built (never touches data)
@@ -70,6 +70,7 @@ sanitize: build
 
 bench: build
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.front_door
 
 format: build
 	$(BIN)/ruff format .
