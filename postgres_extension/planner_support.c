@@ -104,8 +104,13 @@ prefer_unique_lookups(PlannerInfo *root, RelOptInfo *rel)
 		}
 	}
 	create_index_paths(root, rel);
-	/* an index of another collation is of no use */
-	if (rel->pathlist == NIL && scan != NULL)
+	foreach(cell, rel->pathlist)
+	{
+		if (((Path *) lfirst(cell))->param_info == NULL)
+			return;
+	}
+	/* an index of another collation is of no use, and those for joins are not enough */
+	if (scan != NULL)
 		add_path(rel, scan);
 }
 

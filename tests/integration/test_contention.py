@@ -280,3 +280,21 @@ def test_a_pause_can_be_cancelled(cluster: Cluster, connect: Connect, patient: C
     add(patient, 50)
     patient.commit()
     assert value(first, 50) == 2
+
+
+# Plans
+
+
+def test_a_whole_key_is_looked_up_however_small_the_table_is(rows: Connection) -> None:
+    plan = rows.execute("EXPLAIN (COSTS OFF) UPDATE rows SET value = 1 WHERE key = 1").fetchall()
+    assert ("  ->  Index Scan using rows_pkey on rows",) in plan
+
+
+def test_a_unique_key_of_another_collation_is_found_in_another_way(rows: Connection) -> None:
+    """The index cannot be used for it, but one that a join could use is there."""
+    rows.execute("CREATE TABLE named (name text PRIMARY KEY, key integer)")
+    rows.execute("CREATE INDEX ON named (key)")
+    rows.execute("INSERT INTO named SELECT 'n' || n, n FROM generate_series(1, 100) n")
+    rows.execute("ANALYZE named")
+    query = "SELECT key FROM rows JOIN named USING (key) WHERE name = 'n7' COLLATE \"POSIX\""
+    assert rows.execute(query).fetchall() == [(7,)]
