@@ -100,3 +100,17 @@ def test_a_host_whose_last_child_has_ended_goes_on(tmp_path: Path) -> None:
     command = [sys.executable, "-c", REAP_WITHOUT_CHILDREN, str(tmp_path / "zygote.log")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+LATE_CHILD = """
+import os, signal, sys
+from borealis.host.launch import attach_tether
+child_end, host_end = os.pipe()
+os.close(host_end)
+attach_tether(child_end, signal.SIGTERM)
+"""
+
+
+def test_who_is_born_after_its_hosts_death_ends_at_once() -> None:
+    done = subprocess.run([sys.executable, "-c", LATE_CHILD], timeout=60)
+    assert done.returncode == -signal.SIGTERM

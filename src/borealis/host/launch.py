@@ -7,6 +7,7 @@ signal this survives the child's own change of user. Linux only; elsewhere a kil
 
 import fcntl
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,11 @@ def attach_tether(child_end: int, death_signal: signal.Signals) -> None:
         fcntl.fcntl(child_end, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(child_end, F_SETSIG, death_signal)
         fcntl.fcntl(child_end, fcntl.F_SETFL, os.O_ASYNC)
+        # A host that is gone already sends no signal any more.
+        poll = select.poll()
+        poll.register(child_end, 0)
+        if poll.poll(0):
+            os.kill(os.getpid(), death_signal)
 
 
 def start_program(

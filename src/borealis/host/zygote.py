@@ -26,6 +26,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from borealis.host.account import Account, assume
@@ -119,13 +120,16 @@ def _run(name: str, module: str, arguments: Sequence[str], descriptors: Sequence
             print(end.code, file=sys.stderr)
         else:
             code = end.code or 0
+    except BrokenPipeError:
+        pass  # the host is gone, to which it wanted to say that it is ready
     except BaseException:
         traceback.print_exc()
     finally:
-        atexit._run_exitfuncs()
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        with suppress(OSError):
+            atexit._run_exitfuncs()
+            logging.shutdown()
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
         os._exit(code)
 
 
@@ -137,12 +141,13 @@ def _take_place(name: str, descriptors: Sequence[int]) -> None:
     os.dup2(errors, 2)
     os.close(output)
     os.close(errors)
-    attach_tether(tether, signal.SIGTERM)
     if os.getuid() != os.geteuid():
         os.seteuid(0)
         os.setegid(0)
     for number in _SIGNALS_OF_OURS:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    # After the signals: the zygote ignores the one that this asks for.
+    attach_tether(tether, signal.SIGTERM)
     random.seed()
     ctypes.CDLL(None).prctl(_SET_NAME, name.encode()[:15], 0, 0, 0)
 
@@ -159,8 +164,9 @@ def main() -> int:
     # Counting references is all that writes to what is shared: no collection walks over it.
     gc.freeze()
     assume(account)
-    orders.send(b"{}")
-    serve(orders)
+    with suppress(ConnectionError):  # the host is gone
+        orders.send(b"{}")
+        serve(orders)
     return 0
 
 
