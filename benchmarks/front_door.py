@@ -29,7 +29,7 @@ import psycopg
 from benchmarks.crowd import Crowd
 from benchmarks.databases import Borealis, StockPostgres, free_port, remove
 from benchmarks.idle_sessions import hold_sessions
-from benchmarks.processes import idle_memory, wait_for_rest
+from benchmarks.processes import idle_memory, own_memory_kib, wait_for_rest
 from benchmarks.storms import STORM, connections_per_processor_second, find_relay, storm
 from borealis.cli.access import Access, find_access
 from borealis.host.account import NOBODY
@@ -38,6 +38,7 @@ PGBOUNCER, PGBENCH = shutil.which("pgbouncer"), shutil.which("pgbench")
 PASSWORD = "a password that only this run knows"
 BACKENDS = 8
 START_S = 30
+REST_S = 5
 HEAD = """| measure | PgBouncer + PostgreSQL | Borealis | ratio | at least | aim |
 |---|---:|---:|---:|---:|---:|"""
 
@@ -211,12 +212,12 @@ def create_to_first_query_ms(borealis: FrontDoor, count: int) -> float:
 
 
 def session_memory_kb(door: Door, count: int) -> float:
-    """What each idle session costs all of our processes together, in kB of proportional memory."""
-    before = sum(idle_memory(door.process_id).values())
+    """What each idle session costs all of our processes together, in kB."""
+    before = own_memory_kib(door.process_id)
     with hold_sessions(door.parameters, count):
         wait_for_rest([door.process_id])
-        after = sum(idle_memory(door.process_id).values())
-    return (after - before) * 1024 / count
+        after = own_memory_kib(door.process_id)
+    return (after - before) / count
 
 
 @dataclass(frozen=True)
@@ -244,12 +245,11 @@ class Row:
         return f"| {' | '.join(cells)} |"
 
 
-def measure(borealis: FrontDoor, peer: Door | None, seconds: int, sessions: int) -> Iterator[Row]:
+def measure(
+    borealis: FrontDoor, peer: Door | None, seconds: int, sessions: int, at_rest: dict[str, float]
+) -> Iterator[Row]:
     door = borealis.door()
-    # Before anything has been asked of it: backends that have worked map the pages that they have read.
-    wait_for_rest([door.process_id])
-    used = idle_memory(door.process_id)
-    yield Row(f"memory at rest, {len(used)} processes", None, sum(used.values()), "MiB", 120, 60)
+    yield Row(f"memory at rest, {len(at_rest)} processes", None, sum(at_rest.values()), "MiB", 120, 60)
     yield Row("CreateCluster to first query", None, create_to_first_query_ms(borealis, 5), "ms", at_least=1000, aim=300)
     for each in (door, peer) if peer else (door,):
         connection_to_first_row_ms(each, 20)
@@ -304,6 +304,9 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     stock, borealis = StockPostgres(folder), FrontDoor(folder)
     try:
         borealis.start()
+        time.sleep(REST_S)
+        # Before there is data: pages of the map are memory that the system can take back, but they are counted.
+        at_rest = idle_memory(borealis.process_id())
         stock.start()
         for database in (stock, borealis):
             database.run("pgbench", "-i", "-q", "-s", "10")
@@ -313,10 +316,10 @@ def run(options: argparse.Namespace, folder: Path) -> None:
         print(HEAD)
         if PGBOUNCER is None:
             print("pgbouncer is not on the PATH: nothing to compare with", file=sys.stderr)
-            rows = list(measure(borealis, None, options.seconds, options.sessions))
+            rows = list(measure(borealis, None, options.seconds, options.sessions, at_rest))
         else:
             with pgbouncer(bouncer, stock, borealis.access()) as peer:
-                rows = list(measure(borealis, peer, options.seconds, options.sessions))
+                rows = list(measure(borealis, peer, options.seconds, options.sessions, at_rest))
         for row in rows:
             print(row.render(), flush=True)
     finally:

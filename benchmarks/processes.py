@@ -35,6 +35,17 @@ def proportional_kib(process_id: int) -> int:
     raise ValueError(f"no Pss for process {process_id}")
 
 
+def own_memory_kib(process_id: int) -> int:
+    """What a tree of processes holds, without pages of files: those of the storage map come and go with its readers."""
+    total = 0
+    for member in tree(process_id):
+        with suppress(OSError):
+            for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
+                if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+                    total += int(line.split()[1])
+    return total
+
+
 def idle_memory(process_id: int) -> dict[str, float]:
     """MiB of each process, by its command's beginning."""
     used: dict[str, float] = {}
