@@ -114,3 +114,30 @@ attach_tether(child_end, signal.SIGTERM)
 def test_who_is_born_after_its_hosts_death_ends_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", LATE_CHILD], timeout=60)
     assert done.returncode == -signal.SIGTERM
+
+
+LATE_FORK = """
+import os, pathlib, signal, sys
+from borealis.host.forked import Zygote
+from borealis.host.launch import Tether
+folder = pathlib.Path(sys.argv[1])
+zygote = Zygote(None, os.open(folder / "lock", os.O_CREAT | os.O_RDWR), folder / "zygote.log")
+with (folder / "service.log").open("ab") as log:
+    first = zygote.fork("first", "this", (), log, Tether(signal.SIGTERM))
+    assert first is not None
+    zygote._orders.settimeout(0.1)
+    os.kill(zygote.process_id, signal.SIGSTOP)
+    assert zygote.fork("late", "http.server", ("0", "--bind", "127.0.0.1"), log, Tether(signal.SIGTERM)) is None
+    os.kill(zygote.process_id, signal.SIGCONT)
+try:
+    while True:
+        os.wait()
+except ChildProcessError:
+    print("nobody is left")
+"""
+
+
+def test_a_service_whose_fork_was_given_up_does_not_live(tmp_path: Path) -> None:
+    """It is started in another way meanwhile, and there must not be two."""
+    done = subprocess.run([sys.executable, "-c", LATE_FORK, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "nobody is left\n", done.stderr

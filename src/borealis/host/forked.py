@@ -88,9 +88,12 @@ class Zygote:
     def fork(
         self, name: str, module: str, arguments: Sequence[str], log: BufferedWriter, tether: Tether
     ) -> Forked | None:
-        """Run a service as `python -m module arguments`. None: start it in another way."""
+        """Run a service as `python -m module arguments`. None: start it in another way, with another tether.
+
+        An answer that does not come leaves open whether there is a service: its tether is cut then."""
         self.start()
         if self._orders is None:
+            tether.discard()
             return None
         reader, writer = os.pipe()
         order = json.dumps({"name": name, "module": module, "arguments": list(arguments)}).encode()
@@ -110,6 +113,7 @@ class Zygote:
             os.close(writer)
         if not isinstance(process_id, int):
             os.close(reader)
+            tether.discard()
             return None
         tether.started()
         return Forked(process_id, os.fdopen(reader, "rb", buffering=0))
@@ -121,7 +125,7 @@ class Zygote:
             self._process = None
 
     def _give_up(self) -> None:
-        """It ends when nobody gives it orders any more; what it may still fork finds its tether cut."""
+        """It ends when nobody gives it orders any more."""
         if self._orders is not None:
             self._orders.close()
             self._orders = None

@@ -42,6 +42,11 @@ class Tether:
         """In the host, once the child has ended."""
         os.close(self._host_end)
 
+    def discard(self) -> None:
+        """In the host, if it is not known whether there is a child: there will be none for long."""
+        self.started()
+        self.release()
+
 
 def attach_tether(child_end: int, death_signal: signal.Signals) -> None:
     """In the child: ask for the signal when the host is gone."""

@@ -278,22 +278,25 @@ class ProcessTree:
         self._starts[name] = self._starts.get(name, 0) + 1
 
     def _spawn(self, program: Program) -> Child:
-        tether = Tether(program.death_signal)
         with open_log(program.log) as log:
-            process = self._fork(program, log, tether) or self._execute(program, log, tether)
-        if process.stdout is not None:
+            child = self._fork(program, log) or self._execute(program, log)
+        if child.process.stdout is not None:
             name = program.name
-            self.selector.register(process.stdout, selectors.EVENT_READ, lambda _: self._read_output(name))
-        return Child(program, process, tether)
+            self.selector.register(child.process.stdout, selectors.EVENT_READ, lambda _: self._read_output(name))
+        return child
 
-    def _fork(self, program: Program, log: BufferedWriter, tether: Tether) -> Process | None:
+    def _fork(self, program: Program, log: BufferedWriter) -> Child | None:
         if program.module is None or program.account is not None:
             return None
-        return self._zygote.fork(program.name.rpartition("/")[2], program.module, program.arguments, log, tether)
+        tether = Tether(program.death_signal)
+        name = program.name.rpartition("/")[2]
+        process = self._zygote.fork(name, program.module, program.arguments, log, tether)
+        return None if process is None else Child(program, process, tether)
 
-    def _execute(self, program: Program, log: BufferedWriter, tether: Tether) -> Process:
+    def _execute(self, program: Program, log: BufferedWriter) -> Child:
+        tether = Tether(program.death_signal)
         with as_root(self._account):
-            return start_program(
+            process = start_program(
                 program.command,
                 program.account,
                 stdout=PIPE if program.says_ready else log,
@@ -301,6 +304,7 @@ class ProcessTree:
                 keep=(self._lock,),
                 tether=tether,
             )
+        return Child(program, process, tether)
 
     def _stop(self, name: str, severity: int) -> None:
         child = self._children.get(name)
