@@ -79,6 +79,13 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     up.add_argument("--key", type=Path, metavar="FILE", help="the private key of --certificate (PEM)")
     up.add_argument(
+        "--connection-limit",
+        type=_positive,
+        default=10_000,
+        metavar="N",
+        help="connections that a cluster holds, all its instances together (default: 10000)",
+    )
+    up.add_argument(
         "--connection-rate",
         type=_positive,
         default=100,

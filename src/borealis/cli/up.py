@@ -75,6 +75,7 @@ def up(options: argparse.Namespace) -> int:
         hosts=options.hosts,
         certificate=options.certificate,
         key=options.key,
+        connection_limit=options.connection_limit,
         connection_rate=options.connection_rate,
         connection_burst=options.connection_burst,
         instances=options.instances,

@@ -1,4 +1,4 @@
-"""`python -m borealis.front --listen SOCKET --postgres DIR --port N --front-id N --cluster ID`.
+"""`python -m borealis.front`: the front of one instance as a process.
 
 Prints `ready` once it takes sessions, then `sessions N` when their number has changed.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from borealis.clusters.names import is_identifier
 from borealis.foundation.errors import BorealisError
 from borealis.foundation.privileges import drop_privileges
+from borealis.front.places import NUMBER_MAX, Places
 from borealis.front.server import FrontServer
 from borealis.front.settings import FrontSettings
 from borealis.tls import TlsSession
@@ -37,6 +38,7 @@ def main() -> int:
             options.front_id,
             options.cluster,
             settings,
+            Places(options.places, options.number, settings.cluster_sessions_max),
             TlsSession.adopt,
             lambda count: print(f"sessions {count}", flush=True),
         )
@@ -52,7 +54,7 @@ def main() -> int:
 
 def _raise_descriptor_limit(settings: FrontSettings) -> int:
     """As far as we may; how many sessions there can be with it."""
-    wanted = settings.sessions_max + settings.backends_max + OTHER_DESCRIPTORS
+    wanted = min(settings.sessions_max, settings.cluster_sessions_max) + settings.backends_max + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -69,6 +71,8 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True, help="number in the name of that socket")
     parser.add_argument("--front-id", type=int, required=True, help="first part of the process ids that clients see")
     parser.add_argument("--cluster", required=True, help="identifier of the cluster whose sessions are taken")
+    parser.add_argument("--places", type=Path, required=True, help="file of the counts of the cluster's sessions")
+    parser.add_argument("--number", type=int, required=True, help="which of the cluster's fronts this is, from 1 on")
     parser.add_argument("--uid", type=int, help="user to become before anything is touched")
     parser.add_argument("--gid", type=int, help="group to become before anything is touched")
     parser.add_argument(
@@ -84,6 +88,8 @@ def _parse_options() -> argparse.Namespace:
         parser.error("--uid and --gid go together")
     if not 0 <= options.front_id < FRONT_IDS:
         parser.error(f"--front-id is below {FRONT_IDS}")
+    if not 1 <= options.number <= NUMBER_MAX:
+        parser.error(f"--number is 1 to {NUMBER_MAX}")
     if not is_identifier(options.cluster):
         parser.error("--cluster is 26 characters of a-z and 0-9")
     return options

@@ -38,6 +38,7 @@ class Arrival:
         "_descriptor",
         "_front",
         "_hand_over",
+        "_has_place",
         "_is_over",
         "_login",
         "_on_refused",
@@ -66,6 +67,8 @@ class Arrival:
         self._login: Login | None = None
         self._backend: Backend | None = None
         self._waits_for: BackendKind | None = None
+        self._has_place = False
+        """One that is ours and not yet a session's."""
         self._is_over = False
 
     def start(self) -> None:
@@ -73,9 +76,10 @@ class Arrival:
         if front.is_stopping:
             self._refuse(Refusal("57P03", "the database system is shutting down"))
             return
-        if front.is_full:
+        if not front.take_place():
             self._refuse(_TOO_MANY)
             return
+        self._has_place = True
         decision = login.decide_login(self._hand_over, front.cluster)
         if isinstance(decision, Refusal):
             self._refuse(decision)
@@ -167,6 +171,9 @@ class Arrival:
         if self._waits_for is not None:
             self._front.withdraw(self, self._waits_for)
             self._waits_for = None
+        if self._has_place:
+            self._has_place = False
+            self._front.give_back_place()
         cleanse(self._tls_state)
 
     def _take(self, parameters: Parameters) -> None:
@@ -180,6 +187,7 @@ class Arrival:
             front.log.error("a hand-over cannot be taken: %s", error)
             self._refuse(login.unavailable())
             return
+        self._has_place = False
         self._end()
         _prepare_socket(self._descriptor)
         remaining_ns = max(0, hand_over.deadline - time.time_ns())

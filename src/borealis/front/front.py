@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from borealis.front import messages
 from borealis.front.connecting import Connecting
 from borealis.front.login import BackendKind
+from borealis.front.places import Places
 from borealis.front.poller import READ, Poller
 from borealis.front.pool import Pool
 from borealis.front.session import Records, Session
@@ -35,6 +36,7 @@ class Front:
         cluster: str,
         postgres_path: str,
         settings: FrontSettings,
+        places: Places,
         on_sessions: Callable[[int], None],
     ) -> None:
         """`on_sessions` is told how many sessions there are, when that has changed, at most once a second."""
@@ -42,6 +44,7 @@ class Front:
         self.cluster = cluster
         self.postgres_path = postgres_path
         self.settings = settings
+        self._places = places
         self.log = logging.getLogger("borealis.front")
         self.poller = Poller()
         self.states = SessionStates()
@@ -58,6 +61,7 @@ class Front:
         self._sessions: dict[int, Session] = {}
         self._numbers: deque[int] = deque()
         self._next_number = 1
+        self._places_taken = 0
         self._is_sweeping = False
         self._told_sessions = 0
         self._on_sessions = on_sessions
@@ -69,14 +73,21 @@ class Front:
     def session_count(self) -> int:
         return len(self._sessions)
 
-    @property
-    def is_full(self) -> bool:
-        return len(self._sessions) >= self.settings.sessions_max
+    def take_place(self) -> bool:
+        """For one more session, unless there are too many here or in the cluster. `open_session` hands it on."""
+        if self._places_taken >= self.settings.sessions_max or not self._places.take():
+            return False
+        self._places_taken += 1
+        return True
+
+    def give_back_place(self) -> None:
+        self._places_taken -= 1
+        self._places.give_back()
 
     def open_session(
         self, descriptor: int, records: Records, kind: BackendKind, told: Parameters, deadline_ns: int
     ) -> tuple[Session, int, int]:
-        """With its process id and secret, as its client is to know them."""
+        """In the place that was taken for it; with its process id and secret, as its client is to know them."""
         number = self._take_number()
         secret = secrets.randbits(32)
         session = Session(self, number, secret, descriptor, records, kind, told, deadline_ns)
@@ -97,6 +108,7 @@ class Front:
     def forget(self, session: Session) -> None:
         del self._sessions[session.number]
         self._numbers.append(session.number)
+        self.give_back_place()
 
     def find_session(self, process_id: int, secret: int) -> Session | None:
         """For whom a cancel request is, if its key is right."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from borealis.front.arrival import Adopt
 from borealis.front.door import Door
 from borealis.front.front import Front
+from borealis.front.places import Places
 from borealis.front.poller import READ
 from borealis.front.readiness import Readiness
 from borealis.front.settings import FrontSettings
@@ -23,10 +24,11 @@ class FrontServer:
         front_id: int,
         cluster: str,
         settings: FrontSettings,
+        places: Places,
         adopt: Adopt,
         on_sessions: Callable[[int], None],
     ) -> None:
-        self._front = Front(front_id, cluster, postgres_path, settings, on_sessions)
+        self._front = Front(front_id, cluster, postgres_path, settings, places, on_sessions)
         self._door = Door(self._front, listen, adopt)
         self._is_asked_to_stop = False
         self._wake_receiver, self._wake_sender = socket.socketpair()

@@ -11,7 +11,9 @@ SECOND_NS: Final = 1_000_000_000
 class FrontSettings:
     """Defaults suit one machine. All bounds are upper bounds."""
 
-    sessions_max: int = 10_000
+    # Of all fronts of the cluster together, and of this one.
+    cluster_sessions_max: int = 10_000
+    sessions_max: int = 60_000
 
     # Backends. Up to the target they are opened as soon as a session waits; above it only for sessions that have
     # waited longer than the patience, because then the others are held by transactions.

@@ -113,6 +113,9 @@ class ClusterPlan:
                 f"--port={instance.port}",
                 f"--front-id={front_id}",
                 f"--cluster={directory.identifier}",
+                f"--places={directory.places}",
+                f"--number={number}",
+                f"--set=cluster_sessions_max={self._settings.connection_limit}",
                 is_eager=True,
             )
             fronts.append(front)

@@ -62,6 +62,11 @@ class ClusterDirectory:
         return self.root / "log"
 
     @property
+    def places(self) -> Path:
+        """Where the fronts count their sessions together."""
+        return self.run / "places.page"
+
+    @property
     def spare_mark(self) -> Path:
         """There as long as the cluster is nobody's: blank, started ahead of demand."""
         return self.root / "spare"

@@ -29,7 +29,8 @@ class HostSettings:
     # The operator's own; else one is issued by the local authority.
     certificate: Path | None = None
     key: Path | None = None
-    # For each cluster: connections per second, and at once.
+    # For each cluster: connections that it holds, that it takes per second, and at once.
+    connection_limit: int = 10_000
     connection_rate: int = 100
     connection_burst: int = 1000
     # For each cluster.

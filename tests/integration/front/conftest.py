@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,8 +19,8 @@ def start_front(cluster: Cluster) -> Iterator[StartFront]:
     """`start_front(backends_max=2)`: on the first instance. Nothing may go wrong in its log."""
     fronts: list[RunningFront] = []
 
-    def start(instance: int = 1, **settings: int) -> RunningFront:
-        front = RunningFront(find_postgres_socket(cluster, instance), **settings)
+    def start(instance: int = 1, places: Path | None = None, **settings: int) -> RunningFront:
+        front = RunningFront(find_postgres_socket(cluster, instance), places, instance, **settings)
         fronts.append(front)
         return front
 

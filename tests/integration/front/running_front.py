@@ -39,15 +39,17 @@ def find_postgres_socket(cluster: Cluster, instance: int = 1) -> PostgresSocket:
 
 
 class RunningFront:
-    """`settings` are those of FrontSettings."""
+    """`settings` are those of FrontSettings; fronts with the same `places` are of one cluster."""
 
-    def __init__(self, postgres: PostgresSocket, **settings: int) -> None:
+    def __init__(self, postgres: PostgresSocket, places: Path | None = None, number: int = 1, **settings: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="borealis-front-"))
         if os.geteuid() == 0:
             os.chown(self.folder, NOBODY, NOBODY)
         self.socket = self.folder / "front.sock"
         certificate = Authority(self.folder).issue("localhost")
         self._postgres = postgres
+        self.places = places or self.folder / "places.page"
+        self._number = number
         self._settings = settings
         self._process: subprocess.Popen[str] | None = None
         self._said: list[str] = []
@@ -61,6 +63,7 @@ class RunningFront:
         command = [
             *(sys.executable, "-m", "borealis.front", f"--listen={self.socket}", f"--front-id={FRONT_ID}"),
             *(f"--postgres={self._postgres.folder}", f"--port={self._postgres.port}", f"--cluster={CLUSTER}"),
+            *(f"--places={self.places}", f"--number={self._number}"),
         ]
         for name, value in self._settings.items():
             command += ["--set", f"{name}={value}"]

@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from tests.cluster import Cluster, Connection
-from tests.integration.front.running_front import FRONT_ID, RunningFront, StartFront
+from tests.integration.front.running_front import FRONT_ID, RunningFront
 
 
 def backend_of(connection: Connection) -> object:
@@ -181,16 +181,3 @@ def test_a_goodbye_comes_after_what_was_asked_for(front: RunningFront, table: st
         count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
         while other.execute(count).fetchone() != (500,):
             pass
-
-
-def test_more_sessions_than_allowed(start_front: StartFront) -> None:
-    front = start_front(sessions_max=3)
-    connections = [front.connect() for _ in range(3)]
-    with pytest.raises(psycopg.OperationalError, match="too many open connections") as refused:
-        front.connect()
-    assert "53300" in str(refused.value.sqlstate or "53300")
-    connections.pop().close()
-    front.wait_said("sessions 2")
-    front.connect().close()
-    for connection in connections:
-        connection.close()
