@@ -1,6 +1,6 @@
 # make up        build, start Borealis with the data in $(DATA), run until Ctrl-C
 # make test      build, run the whole test suite
-# make check     format, lint, types, unit tests, a sample of simulation seeds (under a minute)
+# make check     format, lint, types, unit tests (with a fifth of the random examples), a sample of simulation seeds
 # make sanitize  the tests of the extension, built with PostgreSQL's assertions and AddressSanitizer
 # make bench     measure against stock PostgreSQL, and the front door against PgBouncer before it
 # make build     virtual environment, dependencies, the PostgreSQL extension, the TLS library; does nothing when all is up to date
@@ -42,7 +42,7 @@ test: build
 	$(BIN)/python -m pytest $(TESTS)
 
 check: build
-	@$(MAKE) --no-print-directory -j2 --output-sync=target lint types unit simulate
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint unit-quick simulate types
 
 lint:
 	$(BIN)/ruff format --check .
@@ -53,6 +53,9 @@ types:
 
 unit:
 	$(BIN)/python -m pytest --quiet tests/unit
+
+unit-quick:
+	$(BIN)/python -m pytest --quiet --hypothesis-profile=quick tests/unit
 
 simulate:
 	$(BIN)/python -m simulation --count $(SEEDS)
@@ -79,4 +82,4 @@ format: build
 clean:
 	rm -rf $(VENV) .build build dist src/borealis.egg-info src/borealis/host/extension
 
-.PHONY: up build test check lint types unit simulate sanitize bench format clean
+.PHONY: up build test check lint types unit unit-quick simulate sanitize bench format clean

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.cluster import Cluster, Connection, StartCluster
+from tests.examples import QUICK, QUICK_PERCENT
 from tests.stock import StockServer
 
 Connect = Callable[..., Connection]
@@ -22,6 +23,7 @@ THREADS_END_S = 60
 
 # How long an example takes is the machine's business: on a busy one, a limit would fail tests that found nothing.
 settings.register_profile("borealis", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(QUICK, settings.get_profile("borealis"), max_examples=QUICK_PERCENT)
 settings.load_profile("borealis")
 
 

@@ -25,6 +25,7 @@ from borealis.host.fleet import (
     Ticket,
 )
 from borealis.placement import ClusterState
+from tests.examples import examples
 
 A, B, C = (ClusterIdentifier(letter * 26) for letter in "abc")
 SLEEP_S = 60.0
@@ -137,7 +138,7 @@ ORDERS = ["create", "start", "stop", "delete", "served", "unserved", "ready", "e
 STEPS = st.lists(st.tuples(st.sampled_from(ORDERS), st.sampled_from([A, B, C]), st.floats(0, 2 * SLEEP_S)), max_size=80)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(STEPS)
 def test_whatever_happens_everybody_is_answered_once_and_no_cluster_runs_twice(
     steps: list[tuple[str, ClusterIdentifier, float]],

@@ -13,6 +13,7 @@ from borealis.front.messages import Request, RequestReader, close_statement, mes
 from borealis.front.session_state import ParameterSets
 from borealis.front.settings import FrontSettings
 from borealis.front.statements import SessionStatements, StatementTexts
+from tests.examples import examples
 from tests.unit.front.postgres_model import PostgresModel
 
 NAMES = st.sampled_from([b"", b"a", b"b"])
@@ -115,7 +116,7 @@ class House:
             self.is_taken[seat] = False
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(STEPS, st.integers(1, 4))
 def test_sessions_get_their_own_answers(steps: list[tuple[int, bytes, int]], statements_max: int) -> None:
     house = House(replace(FrontSettings(), statements_per_backend_max=statements_max))

@@ -11,6 +11,7 @@ from borealis.iam.caller import VerifiedCaller
 from borealis.iam.context import RequestContext, RequestKeys
 from borealis.iam.names import EntityKind
 from borealis.iam.policies import Policy, PolicyKind, parse_policy
+from tests.examples import examples
 from tests.unit.iam.callers import Json, role_session, root, user
 from tests.unit.iam.installation import ACCOUNT, CLUSTER, IDENTIFIER, NOW, OTHER_ACCOUNT, REGION
 from tests.unit.iam.plain_rules import is_allowed
@@ -141,7 +142,7 @@ maybe = st.none() | documents()
     session=maybe,
     resource=st.none() | documents(has_principal=True),
 )
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_two_implementations_decide_alike(
     kind: EntityKind,
     account: str,

@@ -12,6 +12,7 @@ from borealis.iam.records import NewAccessKey
 from borealis.iam.refusals import AuthenticationRefused, Cause
 from borealis.iam.signed_requests import SignedRequest
 from borealis.iam.sigv4 import canonical_path, parse_query
+from tests.examples import examples
 from tests.unit.iam.installation import (
     ACCOUNT,
     NOW,
@@ -200,7 +201,7 @@ def test_a_malformed_authorization_is_told(desk: Desk, value: str | None, cause:
 
 
 @given(data=st.data())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_a_changed_character_of_the_authorization_is_refused(desk: Desk, data: st.DataObject) -> None:
     request = sign_request(desk.keys[0], "GET", f"{API}/cluster", now_s=NOW_S)
     value = request.values_of("authorization")[0]

@@ -19,6 +19,7 @@ from borealis.iam.records import NewAccessKey, TemporaryCredentials
 from borealis.iam.refusals import API_ERRORS, AuthenticationRefused, AuthorizationRefused, Cause
 from borealis.iam.secret import Secret
 from borealis.iam.tokens import LIFETIME_S_MAX, check_user
+from tests.examples import examples
 from tests.unit.iam.installation import (
     ACCOUNT,
     HOST,
@@ -102,7 +103,7 @@ def test_the_order_of_parameters_is_free(desk: Desk, key: int, seed: int) -> Non
 
 
 @given(data=st.data(), key=st.integers(0, 1))
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_a_changed_character_is_refused(desk: Desk, data: st.DataObject, key: int) -> None:
     token = make_token(desk.keys[key])
     position = data.draw(st.integers(0, len(token) - 1))
@@ -113,7 +114,7 @@ def test_a_changed_character_is_refused(desk: Desk, data: st.DataObject, key: in
 
 
 @given(data=st.data(), key=st.integers(0, 1))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_a_missing_or_an_added_piece_is_refused(desk: Desk, data: st.DataObject, key: int) -> None:
     token = make_token(desk.keys[key])
     begin = data.draw(st.integers(0, len(token)))

@@ -15,6 +15,7 @@ from borealis.journal.disk import LocalDisk
 from borealis.journal.reading import Truncated, read_batches
 from borealis.journal.recovery import JournalDamaged
 from simulation.disk import VirtualDisk
+from tests.examples import examples
 from tests.unit.journal.driving import SEGMENT_BYTES, Opened, payload
 
 ZONES = [Path("zone-1"), Path("zone-2")]
@@ -175,7 +176,7 @@ def test_reading_takes_the_zone_that_is_intact() -> None:
     assert opened.read_all() == payloads
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(0, 2**32), st.lists(st.integers(8, 6000), min_size=1, max_size=25), st.integers(1, 2))
 def test_whatever_was_appended_survives_a_power_loss_at_any_moment(seed: int, lengths: list[int], zones: int) -> None:
     disk = VirtualDisk(Random(seed))

@@ -15,6 +15,7 @@ from borealis.relay.refusals import Refusal, encode_refusal
 from borealis.relay.startup_packet import CancelRequest, Refused
 from borealis.tls import ServerContext, ServerHandshake
 from tests.certificates import Authority
+from tests.examples import examples
 from tests.unit.relay.test_startup_packet import packet
 from tests.unit.tls.memory_client import HOST, MemoryClient
 
@@ -108,7 +109,7 @@ def test_the_whole_way_in(context: ServerContext, authority: Authority) -> None:
     assert client.read(outcome.session.encrypt(b"on it goes")) == b"on it goes"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces=st.lists(st.integers(1, 400), max_size=60), tail=st.binary(max_size=40))
 def test_however_the_stream_is_cut(
     context: ServerContext, authority: Authority, pieces: list[int], tail: bytes
@@ -172,7 +173,7 @@ def test_the_end_of_the_stream_ends_the_dialogue_anywhere(context: ServerContext
     assert conversation.outcome == Left("closed")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     pieces=st.lists(st.binary(min_size=1, max_size=300) | st.sampled_from([TLS_REQUEST, STARTUP, CANCEL]), max_size=8)
 )
@@ -185,7 +186,7 @@ def test_any_bytes_are_answered_or_end_the_dialogue(context: ServerContext, piec
     conversation.dialogue.close()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_broken_byte_anywhere_lets_nobody_in(
     context: ServerContext, authority: Authority, data: st.DataObject
@@ -208,7 +209,7 @@ def test_a_broken_byte_anywhere_lets_nobody_in(
     conversation.dialogue.close()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_plaintext_inside_tls_is_answered_or_ends_the_dialogue(
     context: ServerContext, authority: Authority, data: st.DataObject

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from borealis.storage.lmdb_map import LmdbMap
 from borealis.storage.ordered_map import MemoryMap, OrderedMap, Table
 from borealis.storage.settings import MEBIBYTE, StorageSettings
+from tests.examples import examples
 from tests.unit.storage.versions import KEYS, as_stored
 
 SMALL = StorageSettings(map_bytes_max=64 * MEBIBYTE)
@@ -39,7 +40,7 @@ steps = st.lists(
 
 
 @pytest.mark.parametrize("kind", ["memory", "lmdb"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(steps=steps, start=stored_keys)
 def test_as_a_sorted_dictionary(kind: str, steps: list, start: bytes) -> None:
     expected: dict[bytes, bytes] = {}

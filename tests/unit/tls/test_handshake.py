@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from borealis.tls import ServerContext, ServerHandshake, TlsError
 from tests.certificates import Authority, Certificate
+from tests.examples import examples
 from tests.unit.tls.memory_client import HOST, MemoryClient, shake_hands
 
 TLS13, TLS12 = ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2
@@ -147,7 +148,7 @@ def test_old_versions_are_refused(context: ServerContext, authority: Authority) 
         client.step(refused.value.alert)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(data=st.data())
 def test_a_changed_hello_is_refused_or_answered(
     data: st.DataObject, context: ServerContext, authority: Authority
@@ -165,7 +166,7 @@ def test_a_changed_hello_is_refused_or_answered(
     assert len(answer) < 10_000
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(garbage=st.binary(max_size=300), is_record=st.booleans())
 def test_garbage_ends_in_an_error_or_waits(garbage: bytes, is_record: bool, context: ServerContext) -> None:
     if is_record:
@@ -179,7 +180,7 @@ def test_garbage_ends_in_an_error_or_waits(garbage: bytes, is_record: bool, cont
     assert not handshake.is_done
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data(), version=st.sampled_from([TLS13, TLS12]))
 def test_a_changed_last_flight_is_refused_or_never_done(
     data: st.DataObject, version: ssl.TLSVersion, context: ServerContext, authority: Authority

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from borealis.tls import TlsError, TlsSession
 from borealis.tls.library import library
+from tests.examples import examples
 from tests.unit.tls.memory_client import move
 from tests.unit.tls.record_peer import (
     ALERT,
@@ -42,7 +43,7 @@ def refuse(peer: RecordPeer, session: TlsSession, stream: bytes) -> int:
 
 
 @pytest.mark.parametrize("suite", SUITES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     messages=st.lists(st.tuples(st.booleans(), st.binary(min_size=1, max_size=300), st.integers(0, 40)), max_size=8),
     read_sequence=st.integers(0, 2**63),
@@ -74,7 +75,7 @@ def test_every_suite_speaks_with_a_peer_in_python(
 
 
 @pytest.mark.parametrize("suite", SUITES_13)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(steps=st.lists(st.sampled_from(["data", "update", "request", "answer", "move"]), max_size=25))
 def test_keys_change_on_either_side_at_any_time(suite: int, steps: list[str]) -> None:
     peer, session = make_pair(suite)
@@ -220,7 +221,7 @@ def test_padding_up_to_the_limit_and_not_beyond() -> None:
     assert refuse(peer, session, peer.seal(0, b"", padding=100)) == 10
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 2000), min_size=1, max_size=30),
     cuts=st.lists(st.integers(1, 4000), min_size=1, max_size=30),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from borealis.tls import ServerContext, TlsError, TlsSession
 from tests.certificates import Authority
+from tests.examples import examples
 from tests.unit.tls.memory_client import MemoryClient, move, shake_hands
 
 TLS13, TLS12 = ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2
@@ -41,7 +42,7 @@ def test_every_suite_of_tls_1_2(
         session = move(session)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["send", "receive", "move"]), st.integers(0, 40_000), st.integers(1, 5000)),
@@ -68,7 +69,7 @@ def test_any_conversation_arrives_whole(
         assert b"".join(received) == data
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("version_name", ["TLSv1_3", "TLSv1_2"])
 def test_every_change_of_a_record_is_refused(
@@ -172,7 +173,7 @@ def test_adopting_overwrites_the_state(pair: tuple[MemoryClient, TlsSession]) ->
         TlsSession.adopt(memoryview(bytes(168)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     version_name=st.sampled_from(["TLSv1_3", "TLSv1_2"]),
     at=st.integers(0, 31) | st.integers(150, 175),
@@ -196,7 +197,7 @@ def test_a_state_that_breaks_a_rule_is_refused_or_harmless(
     assert adopted.peer_closed
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(state=st.binary(max_size=400))
 def test_garbage_is_no_state(state: bytes) -> None:
     with pytest.raises(TlsError):
