@@ -124,6 +124,15 @@ def test_a_deleted_cluster_takes_nobody(front_door: FrontDoor, new_cluster: Endp
         api.get_cluster(identifier=new_cluster.identifier)
 
 
+def test_a_cluster_that_is_still_created_holds_its_first_connection(front_door: FrontDoor) -> None:
+    """Several at once: not all of them can be ones that were started ahead."""
+    created = [front_door.api().create_cluster(deletionProtectionEnabled=False) for _ in range(3)]
+    for cluster in created:
+        assert cluster["status"] == "CREATING"
+        with front_door.connect(Endpoint(cluster["identifier"], cluster["endpoint"])) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_a_sleeping_cluster_is_woken_and_the_connection_held(front_door: FrontDoor, new_cluster: Endpoint) -> None:
     with front_door.connect(new_cluster) as connection:
         connection.execute("CREATE TABLE kept (id int PRIMARY KEY)")

@@ -154,16 +154,18 @@ def test_placement_knows_fronts_from_memory_and_hears_of_changes(host: Cluster) 
 
     async def follow() -> None:
         async with Placement(open_layout(host.data).host_socket) as placement:
-            address = await placement.place(first)
+            address = await placement.start(first)
             assert address.cluster == first
             assert placement.front(address.front_id) == address
             host.kill_only("front-1")
             while placement.front(address.front_id) is not None:
                 await asyncio.sleep(0.005)
             # Held until the front is back, under its id of before.
-            assert await placement.place(first) == address
+            assert placement.find(first) is None
+            assert await placement.start(first) == address
+            assert placement.find(first) == address
             with pytest.raises(UnknownCluster):
-                await placement.place(make_identifier())
+                await placement.start(make_identifier())
 
     asyncio.run(asyncio.wait_for(follow(), EVENT_S))
 

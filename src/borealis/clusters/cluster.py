@@ -83,6 +83,11 @@ class Cluster:
         return self.status in _CONNECTABLE
 
     @property
+    def is_coming(self) -> bool:
+        """Whether its clients may wait until they can log in."""
+        return self.status is ClusterStatus.CREATING
+
+    @property
     def encryption_type(self) -> EncryptionType:
         return EncryptionType.AWS_OWNED if self.kms_key is None else EncryptionType.CUSTOMER_MANAGED
 

@@ -13,6 +13,7 @@ from borealis.foundation.privileges import drop_privileges
 from borealis.placement import Placement
 from borealis.relay.gatekeeper import Gatekeeper
 from borealis.relay.hand_over import HandOvers
+from borealis.relay.holding import Holding
 from borealis.relay.limits import ConnectionRates
 from borealis.relay.remote_fronts import RemoteFront
 from borealis.relay.server import RelayServer, open_listeners, raise_descriptor_limit
@@ -26,7 +27,9 @@ async def _serve(settings: Settings, listeners: list[socket.socket], descriptors
     gatekeeper = Gatekeeper(settings.data / "control", ConnectionRates(settings.rate), audit, clock)
     try:
         async with Placement(settings.host_socket) as placement:
-            hand_overs = HandOvers(placement, _remote_fronts(settings), settings.session, clock)
+            hand_overs = HandOvers(
+                placement, Holding(placement, settings.hold), _remote_fronts(settings), settings.session, clock
+            )
             await RelayServer(settings, listeners, gatekeeper, hand_overs, descriptors_max).run()
     finally:
         gatekeeper.close()

@@ -71,11 +71,13 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A verified caller: which cluster it may use, who it is, and for which of the two actions its token was made."""
+    """A verified caller: which cluster it may use, who it is, and for which of the two actions its token was made.
+    `is_coming`: the cluster is still being made."""
 
     cluster: str
     principal: str
     is_admin: bool
+    is_coming: bool = False
 
 
 @dataclass(frozen=True, slots=True)

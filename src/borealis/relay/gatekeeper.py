@@ -99,7 +99,7 @@ class ClientGate:
         ):
             raise Refused(refusals.UNKNOWN_CLUSTER)
         self._cluster = cluster
-        if not cluster.is_connectable:
+        if not (cluster.is_connectable or cluster.is_coming):
             raise Refused(refusals.SERVER_UNAVAILABLE.with_hint(f"The cluster is {cluster.status}."))
 
     def admit(self, token: str) -> Grant:
@@ -127,7 +127,7 @@ class ClientGate:
             raise Refused(refusals.unknown_database(startup.database))
         if not keeper.rates.take(cluster.identifier, now):
             raise Refused(refusals.RATE_EXCEEDED)
-        return Grant(cluster.identifier, caller.principal_arn, startup.user == ADMIN)
+        return Grant(cluster.identifier, caller.principal_arn, startup.user == ADMIN, cluster.is_coming)
 
     def report(self, refusal: Refusal | None) -> None:
         """Write down how it ended: in a session, or in a refusal."""

@@ -1,7 +1,7 @@
 """Brings a session that was let in to a front of its cluster.
 
 Promises: a session is offered to another front only when the one before has certainly not used its keys, and a client
-whose session nobody takes is told why. Waking a sleeping cluster takes as long as placement waits for it.
+whose session nobody takes is told why. While its cluster is made or woken, a session is held.
 """
 
 import logging
@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from borealis.channel import ChannelStream
+from borealis.clusters import ClusterStatus
 from borealis.foundation.clock import Clock
 from borealis.foundation.errors import Rejected, Unavailable
 from borealis.foundation.identifiers import Timestamp
 from borealis.placement import FrontAddress, FrontId, Placement, UnknownCluster
 from borealis.relay import refusals
-from borealis.relay.dialogue import LetIn
+from borealis.relay.dialogue import Grant, LetIn
 from borealis.relay.front_links import FrontLinks
+from borealis.relay.holding import Holding, NotReady
 from borealis.relay.refusals import Refusal
 from borealis.relay.remote_fronts import RemoteFront
 from borealis.relay.settings import SessionLimits
@@ -30,6 +32,8 @@ _log = logging.getLogger("hand-over")
 _ATTEMPTS_MAX: Final = 3
 # A front that says so is ending, or has lost its Postgres; another one of the cluster may be well.
 _TRY_ANOTHER: Final = frozenset({"57P01", "57P03", "XX000"})
+_IS_CREATING: Final = refusals.SERVER_UNAVAILABLE.with_hint(f"The cluster is {ClusterStatus.CREATING}.")
+_NOT_SERVED_HERE: Final = (refusals.UNKNOWN_CLUSTER, refusals.SERVER_UNAVAILABLE, refusals.WAKING_UP, _IS_CREATING)
 _FRONT_OF_CANCEL_KEY: Final = 16
 """A cancel key's process id is front id << 16 | session number."""
 _FRONT_ID_MASK: Final = 2**15 - 1
@@ -61,9 +65,15 @@ class HandOvers:
     """To the fronts of this host, as placement names them; then to those behind the gateways of other hosts."""
 
     def __init__(
-        self, placement: Placement, remote: Sequence[RemoteFront], limits: SessionLimits, clock: Clock
+        self,
+        placement: Placement,
+        holding: Holding,
+        remote: Sequence[RemoteFront],
+        limits: SessionLimits,
+        clock: Clock,
     ) -> None:
         self._placement = placement
+        self._holding = holding
         self._remote = remote
         self._limits = limits
         self._clock = clock
@@ -75,8 +85,8 @@ class HandOvers:
         Raises Unknown if somebody may have it: then nobody else may use its keys again."""
         offer = _Offer(self._describe(visitor, arrival), arrival.session)
         try:
-            refusal = await self._bring_here(visitor, arrival.grant.cluster, offer)
-            for front in self._remote if refusal in (refusals.UNKNOWN_CLUSTER, refusals.SERVER_UNAVAILABLE) else ():
+            refusal = await self._bring_here(visitor, arrival.grant, offer)
+            for front in self._remote if refusal in _NOT_SERVED_HERE else ():
                 try:
                     answer = await front.take(offer.seal)
                 except Unavailable as error:
@@ -93,16 +103,20 @@ class HandOvers:
             return Refusal("malformed", "54000", error.text)
         return refusal
 
-    async def _bring_here(self, visitor: Visitor, cluster: str, offer: _Offer) -> Refusal | None:
+    async def _bring_here(self, visitor: Visitor, grant: Grant, offer: _Offer) -> Refusal | None:
         refusal: Refusal = refusals.SERVER_UNAVAILABLE
+        deadline = self._holding.deadline()
         for attempt in range(_ATTEMPTS_MAX):
             try:
-                front = await self._place(cluster, is_anew=attempt > 0)
+                front = await self._holding.find(grant, deadline, is_anew=attempt > 0)
                 if not visitor.is_open:
                     return None
                 answer = await self._links_to(front).take(offer.seal, visitor.connection.fileno())
             except UnknownCluster:
                 return refusals.UNKNOWN_CLUSTER
+            except NotReady as error:
+                _log.warning("%s", error)
+                return _IS_CREATING if grant.is_coming else refusals.WAKING_UP
             except Unavailable as error:
                 _log.warning("%s", error)
                 offer.withdraw()
@@ -139,9 +153,6 @@ class HandOvers:
             links.close()
         for front in self._remote:
             front.close()
-
-    async def _place(self, cluster: str, is_anew: bool) -> FrontAddress:
-        return await (self._placement.place_anew(cluster) if is_anew else self._placement.place(cluster))
 
     def _links_to(self, front: FrontAddress) -> FrontLinks:
         links = self._links.get(front.path)

@@ -53,6 +53,9 @@ TLS_REQUIRED: Final = Refusal(
 )
 RATE_EXCEEDED: Final = Refusal("rate_exceeded", "53400", "Unable to accept connection, rate exceeded.")
 SERVER_UNAVAILABLE: Final = Refusal("server_unavailable", "XX000", "server unavailable")
+WAKING_UP: Final = Refusal(
+    "waking_up", CONNECTION_FAILURE, "unable to accept connection, waking up cluster, please retry later"
+)
 OUT_OF_TIME: Final = Refusal("out_of_time", "57014", "canceling authentication due to timeout")
 
 PACKET_LENGTH: Final = Refusal("malformed", PROTOCOL_VIOLATION, "invalid length of startup packet")

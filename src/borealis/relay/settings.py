@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
+from borealis.relay.holding import HoldLimits
 from borealis.relay.limits import RateLimit
 from borealis.relay.reception import ReceptionLimits
 from borealis.relay.remote_fronts import GatewayAddress
@@ -42,6 +43,7 @@ class Settings(NamedTuple):
     reception: ReceptionLimits = ReceptionLimits()
     rate: RateLimit = RateLimit()
     session: SessionLimits = SessionLimits()
+    hold: HoldLimits = HoldLimits()
 
     @property
     def host_socket(self) -> Path:
@@ -49,7 +51,7 @@ class Settings(NamedTuple):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    reception, rate, session = ReceptionLimits(), RateLimit(), SessionLimits()
+    reception, rate, session, hold = ReceptionLimits(), RateLimit(), SessionLimits(), HoldLimits()
     parser = argparse.ArgumentParser(
         prog="python -m borealis.relay",
         description="Relay: the one TLS endpoint of all clusters. SIGHUP reads the certificate anew.",
@@ -102,6 +104,13 @@ def make_parser() -> argparse.ArgumentParser:
         default=_in_seconds(session.jitter_ns),
         help="sessions end up to so much earlier, at random",
     )
+    add(
+        "--hold-seconds",
+        type=_seconds,
+        default=_in_seconds(hold.ns_max),
+        help="how long a session waits for a cluster that is being made or woken",
+    )
+    add("--held-max", type=_positive, default=hold.sessions_max, help="sessions that wait so")
     return parser
 
 
@@ -135,6 +144,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         ),
         rate=RateLimit(chosen.rate, chosen.burst),
         session=SessionLimits(_nanoseconds(chosen.session_seconds), _nanoseconds(chosen.session_jitter_seconds)),
+        hold=HoldLimits(chosen.held_max, _nanoseconds(chosen.hold_seconds)),
     )
 
 

@@ -162,11 +162,11 @@ def test_server_name_and_option_must_not_differ(world: RelayWorld) -> None:
         )
 
 
-def test_clusters_that_are_not_there_yet_or_no_more(world: RelayWorld) -> None:
-    creating = world.add_cluster(status=ClusterStatus.CREATING)
+def test_clusters_that_failed_or_are_no_more(world: RelayWorld) -> None:
+    failed = world.add_cluster(status=ClusterStatus.FAILED)
     deleting = world.add_cluster(status=ClusterStatus.DELETING)
-    assert "server unavailable" in str(world.refusal(creating))
-    assert "The cluster is CREATING." in str(world.refusal(creating))
+    assert "server unavailable" in str(world.refusal(failed))
+    assert "The cluster is FAILED." in str(world.refusal(failed))
     assert "There is no cluster of this name here." in str(world.refusal(deleting))
 
 

@@ -3,7 +3,8 @@
 It takes sessions as a real front does, over TLS with the keys that it was handed, and answers every statement with one
 row: what it was told about the session, as JSON. Commands on its standard input, one a line: `refuse SQLSTATE MESSAGE`
 (the next session), `vanish` (drop the connection that brings the next session), `sleep` (the clusters' fronts are
-gone until somebody starts them), `sessions`.
+gone until somebody starts them), `stall` (likewise, and no start is ever answered), `make CLUSTER` (one that has not
+been there), `sessions`.
 """
 
 from __future__ import annotations
@@ -219,12 +220,21 @@ class Host:
         self._front = front
         self._awake = dict.fromkeys(clusters, True)
         self._watchers: set[asyncio.StreamWriter] = set()
+        self.is_stalled = False
 
     def sleep(self) -> None:
         for cluster in self._awake:
             self._awake[cluster] = False
-            for watcher in self._watchers:
-                watcher.write(json.dumps({"event": "cluster", "cluster": cluster, "fronts": []}).encode() + b"\n")
+            self._tell(cluster)
+
+    def make(self, cluster: str) -> None:
+        self._awake[cluster] = True
+        self._tell(cluster)
+
+    def _tell(self, cluster: str) -> None:
+        event = {"event": "cluster", "cluster": cluster, "fronts": self._fronts(cluster)}
+        for watcher in self._watchers:
+            watcher.write(json.dumps(event).encode() + b"\n")
 
     def _fronts(self, cluster: str) -> list[dict[str, object]]:
         return [{"id": FRONT_ID, "path": str(self._front.path)}] if self._awake[cluster] else []
@@ -241,7 +251,11 @@ class Host:
                         event = {"event": "cluster", "cluster": name, "fronts": self._fronts(name)}
                         writer.write(json.dumps(event).encode() + b"\n")
             elif cluster not in self._awake:
+                print(f"unknown {cluster}", flush=True)
                 answer |= {"error": "unknown_cluster", "text": "there is no such cluster"}
+            elif self.is_stalled:
+                print(f"asked {cluster}", flush=True)
+                continue
             else:
                 self._awake[cluster] = True
                 answer["fronts"] = self._fronts(cluster)
@@ -271,6 +285,11 @@ async def main() -> None:
                 front.is_to_vanish = True
             case ["sleep"]:
                 host.sleep()
+            case ["stall"]:
+                host.sleep()
+                host.is_stalled = True
+            case ["make", cluster]:
+                host.make(cluster)
             case ["sessions"]:
                 pass
         print(f"sessions {len(front.sessions)}", flush=True)
