@@ -35,8 +35,9 @@
 static Utf8Verifier original_verifier = NULL;
 static ClientAuthentication_hook_type previous_authentication = NULL;
 
-/* Schema version when the last message arrived, or 0. */
+/* Versions when the last message arrived, or 0. */
 static uint64 message_schema_version = 0;
+static uint64 message_catalog_version = 0;
 static bool has_message = false;
 
 /* Is the session reading a message, which it has not begun to carry out? */
@@ -66,6 +67,7 @@ message_arrives(void)
 	if (has_message && schema_version != message_schema_version && IsTransactionState())
 		AcceptInvalidationMessages();
 	message_schema_version = schema_version;
+	message_catalog_version = local_catalog_version();
 	has_message = true;
 }
 
@@ -85,6 +87,12 @@ bool
 catalog_freshness_is_lost(void)
 {
 	return has_message && local_schema_version_unlocked() > message_schema_version;
+}
+
+bool
+catalog_freshness_is_moving(void)
+{
+	return has_message && local_catalog_version_begun() > message_catalog_version;
 }
 
 void

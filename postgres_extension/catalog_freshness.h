@@ -14,6 +14,9 @@ extern void catalog_freshness_init(void);	/* from _PG_init */
  * the back of the statement that is already under way?
  */
 extern bool catalog_freshness_is_lost(void);
+
+/* The same of any change of the catalogs, also of one that is about to be seen. */
+extern bool catalog_freshness_is_moving(void);
 extern void catalog_freshness_reset(void);	/* end of transaction */
 
 #endif							/* BOREALIS_CATALOG_FRESHNESS_H */

@@ -40,6 +40,7 @@ typedef struct CatalogState
 	pg_atomic_uint64 catalog_version;
 	pg_atomic_uint64 schema_version;
 	/* stored before anybody can see them */
+	pg_atomic_uint64 catalog_version_begun;
 	pg_atomic_uint64 schema_version_begun;
 	/* the newest one that was replayed without all of its locks; stored likewise */
 	pg_atomic_uint64 schema_version_unlocked;
@@ -93,6 +94,7 @@ catalog_state_startup(void)
 		ConditionVariableInit(&state->changed);
 		pg_atomic_init_u64(&state->catalog_version, 0);
 		pg_atomic_init_u64(&state->schema_version, 0);
+		pg_atomic_init_u64(&state->catalog_version_begun, 0);
 		pg_atomic_init_u64(&state->schema_version_begun, 0);
 		pg_atomic_init_u64(&state->schema_version_unlocked, 0);
 	}
@@ -115,6 +117,12 @@ uint64
 local_schema_version(void)
 {
 	return pg_atomic_read_u64(&state->schema_version);
+}
+
+uint64
+local_catalog_version_begun(void)
+{
+	return pg_atomic_read_u64(&state->catalog_version_begun);
 }
 
 uint64
@@ -262,6 +270,7 @@ catalog_commit_decided(uint64 catalog_version, bool is_schema)
 	Assert(is_entered);
 	decided_catalog_version = catalog_version;
 	decided_is_schema = is_schema;
+	pg_atomic_write_u64(&state->catalog_version_begun, catalog_version);
 	if (is_schema)
 		pg_atomic_write_u64(&state->schema_version_begun, catalog_version);
 }
@@ -316,6 +325,7 @@ catalog_worker_attach(uint64 catalog_version, uint64 schema_version)
 	{
 		pg_atomic_write_u64(&state->catalog_version, catalog_version);
 		pg_atomic_write_u64(&state->schema_version, schema_version);
+		pg_atomic_write_u64(&state->catalog_version_begun, catalog_version);
 		pg_atomic_write_u64(&state->schema_version_begun, schema_version);
 		state->is_loaded = true;
 	}
@@ -336,6 +346,7 @@ catalog_replay_enter(uint64 catalog_version, bool is_schema)
 		{
 			state->mover = MyProcPid;
 			is_ours = true;
+			pg_atomic_write_u64(&state->catalog_version_begun, catalog_version);
 			if (is_schema)
 				pg_atomic_write_u64(&state->schema_version_begun, catalog_version);
 		}

@@ -25,7 +25,8 @@ extern bool ddl_is_replaying(void);
 /* The catalog state of this instance, from shared memory. */
 extern uint64 local_catalog_version(void);	/* replayed or committed here */
 extern uint64 local_schema_version(void);
-/* Schema version that the catalogs are about to have (>= local_schema_version). */
+/* Versions that the catalogs are about to have (>= those above). */
+extern uint64 local_catalog_version_begun(void);
 extern uint64 local_schema_version_begun(void);
 
 /*

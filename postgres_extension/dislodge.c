@@ -26,6 +26,7 @@
 #include "utils/backend_status.h"
 #include "utils/elog.h"
 
+#include "catalog_freshness.h"
 #include "catalog_state.h"
 #include "ddl_log.h"
 #include "dislodge.h"
@@ -129,24 +130,47 @@ obey(void)
 /* ---- what the client hears ---- */
 
 /*
+ * Whatever the change is: statistics that another instance has found are written
+ * while this one drops or replaces the same rows.
+ */
+static bool
+have_catalogs_moved(void)
+{
+	return catalog_freshness_is_moving() ||
+		(transaction_has_read_timestamp() &&
+		 local_catalog_version_begun() != transaction_catalog_version());
+}
+
+/* Behind the back of the statement: the locks that it has did not help. */
+static bool
+has_schema_moved(void)
+{
+	if (!transaction_has_read_timestamp())
+		return catalog_freshness_is_lost();
+	return local_schema_version_begun() != transaction_schema_version();
+}
+
+/*
  * When the catalogs change under a transaction that is not to see them, its
- * statements may fail in other ways before they get to the check.
+ * statements may fail in other ways before they get to the check: the server finds
+ * a relation gone that it has just looked up, or a row of a catalog that it is
+ * about to change.  It calls that an internal error, with or without a read
+ * timestamp.
  */
 static bool
 is_caused_by_schema(const ErrorData *edata)
 {
-	if (edata->elevel != ERROR || !catalog_is_shared() || ddl_is_replaying() ||
-		!transaction_has_read_timestamp() ||
-		local_schema_version_begun() == transaction_schema_version())
+	if (edata->elevel != ERROR || !catalog_is_shared() || ddl_is_replaying())
 		return false;
 	switch (ERRCODE_TO_CATEGORY(edata->sqlerrcode))
 	{
+		case ERRCODE_INTERNAL_ERROR:
+			return have_catalogs_moved();
 		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
 		case ERRCODE_FEATURE_NOT_SUPPORTED:	/* "cached plan must not change result type" */
-		case ERRCODE_INTERNAL_ERROR:
-			return true;
+			return has_schema_moved();
 		default:
-			return edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
+			return edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED && has_schema_moved();
 	}
 }
 
@@ -154,7 +178,7 @@ static void
 report_schema(ErrorData *edata)
 {
 	/* for the log, where it might help to understand what is our fault */
-	if (edata->sqlerrcode == ERRCODE_INTERNAL_ERROR)
+	if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_INTERNAL_ERROR)
 		edata->detail_log = edata->message;
 	edata->detail = NULL;
 	edata->cursorpos = 0;

@@ -197,3 +197,75 @@ def test_query_gives_up_waiting_for_a_change_that_stays_open(connect: Connect) -
         reader.execute("SELECT * FROM items")
     changer.commit()
     assert reader.execute("SELECT * FROM items").fetchone() == (1, None)
+
+
+STATISTICS_OF_ITEMS = "UPDATE pg_statistic SET stanullfrac = stanullfrac WHERE starelid = %s"
+
+
+def test_statistics_that_change_under_an_analyze_are_a_conflict(
+    connect: Connect, cluster: Cluster, pool: ThreadPoolExecutor
+) -> None:
+    """The worker writes the statistics of other instances without a lock on the table, so ANALYZE may find rows of
+    pg_statistic changed that it is about to change: "tuple concurrently updated", an internal error in PostgreSQL."""
+    analyzer = connect(1)
+    analyzer.execute("ANALYZE items")
+    found = analyzer.execute("SELECT 'items'::regclass::oid").fetchone()
+    assert found is not None
+    with cluster.connect_superuser(1, autocommit=False) as worker, cluster.connect_superuser(1) as observer:
+        worker.execute("SET allow_system_table_mods = on")
+        assert worker.execute(STATISTICS_OF_ITEMS, found).rowcount == 1
+        waiting = run(pool, analyzer, "ANALYZE items")
+        wait_until(
+            lambda: (
+                observer.execute(
+                    "SELECT count(*) FROM pg_locks WHERE pid = %s AND locktype = 'transactionid' AND NOT granted",
+                    (analyzer.info.backend_pid,),
+                ).fetchone()
+                == (1,)
+            ),
+            "ANALYZE waits for the row",
+        )
+        worker.commit()
+        with pytest.raises(errors.SerializationFailure, match="OC001"):
+            waiting.result()
+    analyzer.execute("ANALYZE items")
+
+
+# Fails as the server does that finds a relation gone which it has just looked up, once another session says so.
+FAILS_LATER = """
+CREATE FUNCTION fails_later() RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+    LOOP
+        PERFORM pg_stat_clear_snapshot();
+        EXIT WHEN EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'fail now');
+        PERFORM pg_sleep(0.005);
+    END LOOP;
+    RAISE 'could not open relation with OID 12345' USING ERRCODE = 'XX000';
+END $$
+"""
+
+
+@pytest.mark.parametrize("changer", [1, 2], ids=["same instance", "other instance"])
+def test_an_internal_error_while_the_schema_changes_is_a_conflict(
+    connect: Connect, cluster: Cluster, pool: ThreadPoolExecutor, changer: int
+) -> None:
+    """A statement that has read no table yet has no read timestamp that would tell which catalogs it began with."""
+    victim, signal = connect(1), connect(1)
+    victim.execute(FAILS_LATER)
+    running = run(pool, victim, "SELECT fails_later()")
+    wait_until_it_sleeps(cluster, 1, victim)
+    connect(changer).execute("ALTER TABLE items ADD COLUMN word text")
+    assert signal.execute("SELECT * FROM items").fetchone() == (1, None)
+    signal.execute("SET application_name = 'fail now'")
+    with pytest.raises(errors.SerializationFailure, match="OC001"):
+        running.result()
+
+
+def test_an_internal_error_in_peace_stays_one(connect: Connect, cluster: Cluster) -> None:
+    victim = connect(1)
+    victim.execute(FAILS_LATER)
+    connect(1).execute("SET application_name = 'fail now'")
+    cluster.expect_log(r"XX000 ERROR: .*could not open relation with OID 12345")
+    with connect(1) as other, pytest.raises(errors.InternalError_, match="12345"):
+        other.execute("SET application_name = 'fail now'")
+        victim.execute("SELECT fails_later()")

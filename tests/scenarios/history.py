@@ -7,6 +7,7 @@ the answer to its COMMIT has arrived, so that "ended before the other began" is 
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
@@ -22,13 +23,15 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Attempt(Generic[Work]):
-    """`work` is what the transaction did or meant to do; `error` a SQLSTATE, or "lost" for a broken connection."""
+    """`work` is what the transaction did or meant to do; `error` a SQLSTATE, or "lost" for a broken connection.
+    `message` is what the server said of it."""
 
     work: Work
     outcome: Outcome
     began_ns: int
     ended_ns: int
     error: str | None = None
+    message: str | None = None
 
     @property
     def is_committed(self) -> bool:
@@ -57,6 +60,11 @@ class History(Generic[Work]):
             if attempt.error is not None:
                 counts[attempt.error] = counts.get(attempt.error, 0) + 1
         return counts
+
+    def messages(self, errors: Collection[str]) -> list[str]:
+        """What the server said with these errors, each once."""
+        said = {f"{attempt.error}: {attempt.message}" for attempt in self.attempts() if attempt.error in errors}
+        return sorted(said)
 
     def wait_for_commits(self, more: int, stop: threading.Event, timeout_s: float) -> bool:
         """Waits until so many more attempts have committed; False if it is told to stop or nothing moves."""

@@ -17,7 +17,7 @@ def assert_outcomes(history: History[Any], *, is_calm: bool, also: frozenset[str
     """Only announced errors occurred, nothing was unknown without a reason, and something was achieved."""
     allowed = RETRY | also | (set() if is_calm else DISTURBED)
     unexpected = {error: count for error, count in history.errors().items() if error not in allowed}
-    assert not unexpected, f"errors that no client should see: {unexpected}"
+    assert not unexpected, f"errors that no client should see: {unexpected}: {history.messages(unexpected)}"
     counts = Counter(attempt.outcome for attempt in history.attempts())
     print("outcomes:", {outcome.value: count for outcome, count in counts.items()}, "errors:", history.errors())
     assert counts[Outcome.COMMITTED] > 0

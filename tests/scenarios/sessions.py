@@ -43,20 +43,20 @@ class Session:
         """One transaction. `work` returns what it did; `intent` stands for it if it did not get that far."""
         connection = self._connected()
         began = time.monotonic_ns()
-        done, outcome, error = intent, Outcome.REJECTED, None
+        done, outcome, error, message = intent, Outcome.REJECTED, None, None
         try:
             done = work(connection)
         except psycopg.Error as problem:
-            error = self._recover(problem)
+            error, message = self._recover(problem), str(problem)
         else:
             try:
                 connection.commit()
                 outcome = Outcome.COMMITTED
             except psycopg.Error as problem:
-                error = self._recover(problem)
+                error, message = self._recover(problem), str(problem)
                 if error in GOING_AWAY or error in (LOST, OUTCOME_UNKNOWN):
                     outcome = Outcome.UNKNOWN
-        return Attempt(done, outcome, began, time.monotonic_ns(), error)
+        return Attempt(done, outcome, began, time.monotonic_ns(), error, message)
 
     def close(self) -> None:
         if self._connection is not None:
