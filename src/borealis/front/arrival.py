@@ -141,7 +141,7 @@ class Arrival:
     def receive(self, data: bytes) -> None:
         raise InvariantViolation(f"{len(data)} bytes for a session that asked for nothing")
 
-    def lose_backend(self, reason: str) -> None:  # noqa: ARG002 - the client is told to come again
+    def lose_backend(self, *, is_untouched: bool) -> None:  # noqa: ARG002 - the relay comes again
         self._backend = None
         self._refuse(login.unavailable())
 

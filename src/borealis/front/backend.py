@@ -8,15 +8,16 @@ is in it, no cancel request is on its way, and the state that it says it has is 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from borealis.front import messages
-from borealis.front.byte_pipe import PeerGone, read_some, write_some
+from borealis.front.byte_pipe import PeerGone, PeerReset, read_some, write_some
 from borealis.front.errand import Errand, rollback, state_export, state_import
 from borealis.front.exchange import Exchange
 from borealis.front.login import BackendKind
-from borealis.front.messages import ProtocolViolation
+from borealis.front.messages import HEADER, HEADER_BYTES, ProtocolViolation
 from borealis.front.poller import READ, WRITE
 from borealis.front.session_state import SessionState
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from borealis.front.front import Front
 
 _PINNED: Final = b" pinned"
+_READ_AT_ONCE_BYTES: Final = 8192 if sys.platform == "linux" else 0
+"""What was sent in one piece up to this size, Postgres has read whole (PQ_RECV_BUFFER_SIZE) or not at all."""
+_FATAL: Final = frozenset(("FATAL", "PANIC"))
+_CRASH_OF_ANOTHER: Final = "57P02"
 _UNKNOWN: Final = SessionState(b"unknown")
 """No session's: whoever comes next has to import its own."""
 
@@ -37,7 +42,9 @@ class Backend:
         "_cancels",
         "_errand",
         "_front",
+        "_last_words",
         "_mask",
+        "_offered_bytes",
         "_on_errand",
         "_unsent",
         "customer",
@@ -70,6 +77,10 @@ class Backend:
         self._errand: Errand | None = None
         self._on_errand: OnErrand | None = None
         self._unsent = b""
+        self._offered_bytes: int | None = None
+        """What was sent of the customer's first requests in one piece, as long as it is all that passed since."""
+        self._last_words = b""
+        """Said in place of an answer to them, when the end is near: to be told to nobody if they were not read."""
         self._mask = READ
 
     # Serving.
@@ -179,7 +190,21 @@ class Backend:
 
     # Sockets.
 
+    def offer(self, data: bytes) -> None:
+        """Send the first requests of a customer. If they are not read, another backend may have them."""
+        self._offered_bytes = None
+        try:
+            self._unsent = write_some(self.descriptor, data)
+        except PeerGone:
+            self._offered_bytes = 0
+            return
+        if self._unsent:
+            self.listen(is_reading=bool(self._mask & READ))
+        elif self.exchange.began_with_nothing_unread:
+            self._offered_bytes = len(data)
+
     def send(self, data: bytes) -> None:
+        self._offered_bytes = None
         if self._unsent:
             self._unsent += data
             return
@@ -210,15 +235,22 @@ class Backend:
                 if data is not None:
                     self._receive(data)
         except PeerGone as error:
-            self.lose(str(error))
+            self.lose(is_unread=isinstance(error, PeerReset))
         except ProtocolViolation as error:
             self._front.log.error("backend %d: %s", self.process_id, error)
-            self.lose(str(error))
+            self.lose()
 
     def _receive(self, data: bytes) -> None:
         if self._errand is not None:
             self._receive_errand(self._errand, data)
             return
+        if self._offered_bytes is not None:
+            if _is_farewell(data):
+                self._last_words += data
+                return
+            self._offered_bytes = None
+            data = self._last_words + data
+            self._last_words = b""
         shown = self.exchange.reply(data)
         if self.customer is not None:
             self.customer.receive(shown)
@@ -226,7 +258,7 @@ class Backend:
             if self.can_roll_back:
                 self.leave(is_orderly=True)
         elif self.exchange.is_fatal:
-            self.lose("the backend ended")
+            self.lose()
 
     def _receive_errand(self, errand: Errand, data: bytes) -> None:
         errand.reply(data)
@@ -238,14 +270,23 @@ class Backend:
             assert on_done is not None
             on_done(errand)
 
-    def lose(self, reason: str) -> None:
-        """The connection is gone."""
+    def lose(self, *, is_unread: bool = False) -> None:
+        """The connection is gone; `is_unread`: with something that Postgres has not read."""
         if self.is_closed:
             return
+        offered = self._offered_bytes
+        is_untouched = offered is not None and (not offered or (is_unread and offered <= _READ_AT_ONCE_BYTES))
+        if not is_untouched:
+            self._tell_last_words()
         customer, self.customer = self.customer, None
         self.close()
-        if customer is not None:
-            customer.lose_backend(reason)
+        if customer is not None:  # nor has it left because of the last words
+            customer.lose_backend(is_untouched=is_untouched)
+
+    def _tell_last_words(self) -> None:
+        words, self._last_words = self._last_words, b""
+        if words and self.customer is not None:
+            self.customer.receive(self.exchange.reply(words))
 
     def close(self) -> None:
         """Postgres rolls back what is open when it notices."""
@@ -259,3 +300,17 @@ class Backend:
         self._errand = self._on_errand = None
         self._front.poller.remove(self.descriptor)
         os.close(self.descriptor)
+
+
+def _is_farewell(data: bytes) -> bool:
+    """Nothing but whole messages with which a backend takes its leave, whatever it was asked."""
+    at = 0
+    while len(data) - at >= HEADER_BYTES:
+        kind, length = HEADER.unpack_from(data, at)
+        if kind not in (messages.ERROR, messages.NOTICE) or length < 4 or at + 1 + length > len(data):
+            return False
+        fields = messages.read_error(data[at + HEADER_BYTES : at + 1 + length])
+        if fields.get("V") not in _FATAL and fields.get("C") != _CRASH_OF_ANOTHER:
+            return False
+        at += 1 + length
+    return at == len(data)

@@ -12,12 +12,18 @@ class PeerGone(Exception):  # noqa: N818 - it says what happened
     """The other side of a connection is not there any more."""
 
 
+class PeerReset(PeerGone):
+    """It left something unread that had been sent. Of a Unix socket of Linux that is certain."""
+
+
 def read_some(descriptor: int, maximum: int) -> bytes | None:
     """None if nothing has arrived. Raises PeerGone at the end of the stream."""
     try:
         data = os.read(descriptor, maximum)
     except BlockingIOError:
         return None
+    except ConnectionResetError as error:
+        raise PeerReset(str(error)) from None
     except OSError as error:
         raise PeerGone(str(error)) from None
     if not data:

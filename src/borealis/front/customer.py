@@ -18,8 +18,8 @@ class PoolCustomer(Protocol):
     def receive(self, data: bytes) -> None:
         """The backend's answers."""
 
-    def lose_backend(self, reason: str) -> None:
-        """It is gone, and what was under way in it."""
+    def lose_backend(self, *, is_untouched: bool) -> None:
+        """It is gone, and what was under way in it; `is_untouched`: of what it was offered it has read nothing."""
 
     def backend_is_writable(self) -> None:
         """It takes requests again."""

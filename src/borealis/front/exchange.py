@@ -118,6 +118,9 @@ class Exchange:
         "_copy_is_open",
         "_copying",
         "_dropped_syncs",
+        "_has_copied",
+        "_has_deallocated",
+        "_has_flushed",
         "_held",
         "_is_skipping",
         "_is_unsynced",
@@ -130,6 +133,8 @@ class Exchange:
         "_state",
         "_texts",
         "_to_come",
+        "_unnamed_before",
+        "began_with_nothing_unread",
         "has_private_statements",
         "is_fatal",
         "is_spent",
@@ -163,12 +168,20 @@ class Exchange:
         self._copying = self._copy_is_open = self._dropped_syncs = False
         self._ambiguous = self._ping_is_answered = False
         self._session = SessionStatements()
+        self._unnamed_before: UnnamedStatement | None = None
+        self._has_deallocated = False
+        self._has_copied = self._has_flushed = False
+        self.began_with_nothing_unread = True
+        """Not even what Postgres reads and ignores, such as the rest of a COPY that had failed."""
         self._state = b""
         self._meaning: bytes | None = None
 
     def begin(self, session: SessionStatements, state_meaning: bytes) -> None:
         """Serve this session, whose state the backend has."""
         self._session = session
+        self._unnamed_before = session.unnamed
+        self._has_deallocated = False
+        self.began_with_nothing_unread = not (self._has_flushed or self._has_copied)
         if state_meaning != self._state:
             self._state = state_meaning
             self._meaning = None
@@ -221,6 +234,16 @@ class Exchange:
         if unnamed is not None and not unnamed.parse:
             self._session.unnamed = None
 
+    def take_back(self) -> bool:
+        """The backend is gone and has certainly read nothing since `begin`: the session is as it was then, to ask
+        somebody else. False if that cannot be."""
+        if self._has_deallocated:
+            return False
+        self._undo_all(list(self._outstanding))
+        self._outstanding.clear()
+        self._session.unnamed = self._unnamed_before
+        return True
+
     def note_parameter(self, name: bytes, value: bytes) -> None:
         """The backend has reported it."""
         if name == STATE_PARAMETER:
@@ -240,6 +263,10 @@ class Exchange:
         out: list[bytes] = []
         for kind, octets in requests:
             if kind in _PASSED_ON:
+                if kind == FLUSH:
+                    self._has_flushed = True
+                elif kind == COPY_DATA:
+                    self._has_copied = True
                 out.append(octets)
             elif self._is_skipping and kind != SYNC:
                 out.append(octets)  # Postgres ignores it
@@ -249,13 +276,14 @@ class Exchange:
             elif kind == QUERY:
                 self._request_query(octets, out)
             elif kind == SYNC:
-                self._is_unsynced = False
+                self._is_unsynced = self._has_flushed = False
                 self._outstanding.append(SYNC)
                 out.append(octets)
             elif kind == CALL:
                 self._outstanding.append(CALL)
                 out.append(octets)
             elif kind in _COPY_ENDS:
+                self._has_copied = True
                 if self._outstanding:
                     self._outstanding.append(COPY_DONE)
                 out.append(octets)
@@ -269,13 +297,14 @@ class Exchange:
         if kind == SYNC:
             self._dropped_syncs = True
         elif kind in _COPY_ENDS:
+            self._has_copied = True
             self._copy_is_open = False
             self._outstanding.append(COPY_DONE)
         else:
             self._ambiguous = True
 
     def _request_query(self, octets: bytes, out: list[bytes]) -> None:
-        self._is_unsynced = False
+        self._is_unsynced = self._has_flushed = False
         # A simple query drops the unnamed statement.
         self._session.unnamed = self.statements.unnamed = None
         if len(self._session) and len(octets) < _DEALLOCATE_BYTES_MAX and self._deallocates(octets[HEADER_BYTES:-1]):
@@ -295,6 +324,7 @@ class Exchange:
             return False
         if self.status != messages.FAILED:
             self._session.remove(name)
+            self._has_deallocated = True
         return True
 
     def _make_void(self, out: list[bytes]) -> None:

@@ -39,8 +39,8 @@ class Readiness:
     def receive(self, data: bytes) -> None:
         raise InvariantViolation(f"{len(data)} bytes for somebody who asked for nothing")
 
-    def lose_backend(self, reason: str) -> None:
-        raise InvariantViolation(f"lost a backend that was given back: {reason}")
+    def lose_backend(self, *, is_untouched: bool) -> None:
+        raise InvariantViolation(f"lost a backend that was given back ({is_untouched=})")
 
     def backend_is_writable(self) -> None:
         pass

@@ -29,6 +29,8 @@ _NEEDS_NO_BACKEND: Final = frozenset(
 )
 """What Postgres ignores when it comes at rest; a continuation is then one of such a message."""
 
+_ATTEMPTS_MAX: Final = 3
+
 
 class Records(Protocol):
     """The encryption of one session, as `TlsSession` does it."""
@@ -43,12 +45,13 @@ class Records(Protocol):
 
 class Session:
     __slots__ = (
+        "_attempts",
         "_front",
-        "_has_asked_again",
         "_is_changing",
         "_is_leaving",
         "_kind",
         "_mask",
+        "_offered",
         "_pending",
         "_reader",
         "_records",
@@ -96,7 +99,10 @@ class Session:
         """The backend takes on the session's state, or gives it."""
         self._is_leaving = False
         """The client has said good-bye, behind what is pending."""
-        self._has_asked_again = False
+        self._offered: list[Request] | None = None
+        """Its first requests for the backend, until something of an answer is here."""
+        self._attempts = 0
+        """Backends that were lost in the moment in which they were to serve it, one after the other."""
         self._unsent = b""
         self._mask = READ
 
@@ -224,11 +230,10 @@ class Session:
         if exchange.parameters is not self._told:
             differing = exchange.parameters.differing(self._told)
             self.write(b"".join(messages.parameter_status(name, value) for name, value in differing))
-        self._has_asked_again = False
         pending, self._pending = self._pending, None
         if pending is not None:
             try:
-                self._forward(backend, pending)
+                self._offer(backend, pending)
             except ProtocolViolation as error:
                 self.end(messages.error_response("FATAL", "08P01", str(error)))
                 return
@@ -237,7 +242,15 @@ class Session:
         else:
             self._listen()
 
+    def _offer(self, backend: Backend, requests: list[Request]) -> None:
+        octets = backend.exchange.request(requests)
+        if octets:
+            self._offered = requests
+            backend.offer(octets)
+
     def receive(self, data: bytes) -> None:
+        self._offered = None
+        self._attempts = 0
         if data:
             self.write(data)
         backend = self.backend
@@ -288,27 +301,38 @@ class Session:
         elif self._front.has_to_end(self):
             self._front.end_at_rest(self)
 
-    def lose_backend(self, reason: str) -> None:  # noqa: ARG002 - it is in the log already, or is no news
+    def lose_backend(self, *, is_untouched: bool) -> None:
         backend, self.backend = self.backend, None
         assert backend is not None
         exchange = backend.exchange
         was_changing, self._is_changing = self._is_changing, False
+        offered, self._offered = self._offered, None
         if self.is_over:
             return
-        if was_changing and self._pending is not None and not self._has_asked_again and not backend.has_changed_state:
-            # Nothing of the session was in it yet.
-            self._has_asked_again = True
-            self._front.want(self, self._kind, self._state)
+        if is_untouched and offered is not None and exchange.take_back():
+            self._pending = offered
+            self._ask_again()
+        elif was_changing and self._pending is not None and not backend.has_changed_state:
+            self._ask_again()  # nothing of the session was in it yet
         elif exchange.is_fatal or exchange.is_within_reply:
             self.end()
         elif was_changing:
             self.end(messages.error_response("FATAL", "57P02", "terminating connection because its state was lost"))
-        elif exchange.is_answering:
+        elif exchange.is_answering and not is_untouched:
             text = "the query processor was lost; whether the transaction was committed is unknown"
             self.end(messages.error_response("FATAL", "08007", text))
         else:
             text = "terminating connection because the query processor was lost; its transaction was rolled back"
             self.end(messages.error_response("FATAL", "57P02", text))
+
+    def _ask_again(self) -> None:
+        """For another backend: what is pending has not begun."""
+        self._attempts += 1
+        if self._attempts < _ATTEMPTS_MAX:
+            self._front.want(self, self._kind, self._state)
+        else:
+            self._attempts = 0
+            self.refuse(None)
 
     def refuse(self, fields: dict[str, str] | None) -> None:
         """There is no backend for it; what Postgres said about that, if anything."""

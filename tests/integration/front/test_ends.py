@@ -128,6 +128,54 @@ def test_a_killed_backend(lonely_front: tuple[RunningFront, Cluster]) -> None:
         front.close()
 
 
+def backend_of(connection: Connection) -> int:
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    return int(row[0])  # type: ignore[call-overload]
+
+
+def ask_a_stopped_backend(front: RunningFront, connection: Connection, text: str) -> int:
+    """The process of the backend that was given to the session, with the request that it cannot read any more."""
+    process = backend_of(connection)
+    os.kill(process, signal.SIGSTOP)
+    connection.pgconn.send_query(text.encode())
+    connection.pgconn.flush()
+    # The front serves in order: once another client is greeted, the request has been passed on.
+    RawClient(front.entrance.port).close()
+    return process
+
+
+def result_of(connection: Connection) -> str | None:
+    """Of what was sent, as text."""
+    result = connection.pgconn.get_result()
+    assert result is not None
+    assert connection.pgconn.get_result() is None
+    value = result.get_value(0, 0)
+    return value.decode() if value is not None else result.error_message.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_backend_that_dies_when_it_is_given_away(start_cluster: StartCluster, number: signal.Signals) -> None:
+    """It had read nothing of the session, which goes on in another one and never hears of it."""
+    cluster = start_cluster(instances=1)
+    cluster.expect_log(r"was terminated by signal 9|terminating any other active server processes|process .* exited")
+    front = RunningFront(find_postgres_socket(cluster), backends_target=1, backends_max=1)
+    try:
+        with front.connect() as connection:
+            connection.execute("CREATE TABLE once (id int)")
+            connection.execute("SET work_mem = '7MB'")
+            text = "WITH one AS (INSERT INTO once VALUES (1) RETURNING id) SELECT current_setting('work_mem') FROM one"
+            process = ask_a_stopped_backend(front, connection, text)
+            os.kill(process, number)
+            os.kill(process, signal.SIGCONT)
+            assert result_of(connection) == "7MB"
+            assert connection.execute("SELECT count(*) FROM once").fetchone() == (1,)
+            assert backend_of(connection) != process
+        assert front.problems() == []
+    finally:
+        front.close()
+
+
 def test_a_session_waits_for_an_instance_that_restarts(lonely_front: tuple[RunningFront, Cluster]) -> None:
     front, cluster = lonely_front
     try:

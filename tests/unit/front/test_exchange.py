@@ -144,3 +144,67 @@ def test_sessions_that_prepare_too_much_keep_their_backend() -> None:
 def test_the_end_of_a_backend_is_noticed(exchange: Exchange) -> None:
     exchange.reply(messages.error_response("FATAL", "57P01", "terminating connection"))
     assert exchange.is_fatal
+
+
+def test_what_nobody_has_read_can_be_asked_elsewhere(exchange: Exchange) -> None:
+    """The session is as it was; another backend gets the same requests and prepares what it needs."""
+    session = SessionStatements()
+    exchange.begin(session, b"")
+    exchange.request(requests(parse_message(b"kept", b"select 1"), parse_message(b"", b"select 2"), SYNC))
+    exchange.reply(message(messages.PARSE_COMPLETE) * 2 + READY)
+    kept, unnamed = session.get(b"kept"), session.unnamed
+    close = message(messages.CLOSE, b"Skept\0")
+    asked = requests(close, parse_message(b"new", b"select 3"), parse_message(b"", b"select 4"), bind(b"new"), SYNC)
+    exchange.begin(session, b"")
+    exchange.request(asked)
+    assert session.get(b"kept") is None
+    assert exchange.take_back()
+    assert session.get(b"kept") is kept
+    assert session.get(b"new") is None
+    assert session.unnamed is unnamed
+    another = Exchange(FrontSettings(), StatementTexts(), ParameterSets())
+    another.begin(session, b"")
+    assert b"select 3" in another.request(asked)
+    assert session.get(b"new") is not None
+
+
+def test_a_simple_query_can_be_taken_back(exchange: Exchange) -> None:
+    session = SessionStatements()
+    exchange.begin(session, b"")
+    exchange.request(requests(parse_message(b"", b"select 2"), SYNC))
+    exchange.reply(message(messages.PARSE_COMPLETE) + READY)
+    unnamed = session.unnamed
+    exchange.begin(session, b"")
+    exchange.request(requests(messages.query("select 5")))
+    assert session.unnamed is None
+    assert exchange.take_back()
+    assert session.unnamed is unnamed
+
+
+def test_a_deallocate_cannot_be_taken_back(exchange: Exchange) -> None:
+    session = SessionStatements()
+    exchange.begin(session, b"")
+    exchange.request(requests(parse_message(b"kept", b"select 1"), SYNC))
+    exchange.reply(message(messages.PARSE_COMPLETE) + READY)
+    exchange.begin(session, b"")
+    exchange.request(requests(messages.query("deallocate kept")))
+    assert not exchange.take_back()
+
+
+@pytest.mark.parametrize(
+    ("leftover", "is_certain"),
+    [
+        (SYNC, True),
+        (message(messages.FLUSH), False),
+        (message(messages.COPY_DATA, b"x"), False),
+        (message(messages.COPY_FAIL, b"x\0"), False),
+    ],
+)
+def test_what_postgres_would_ignore_may_be_unread(exchange: Exchange, leftover: bytes, is_certain: bool) -> None:
+    """Then nobody can tell how much of what comes behind it was read."""
+    session = SessionStatements()
+    exchange.begin(session, b"")
+    assert exchange.began_with_nothing_unread
+    exchange.request(requests(messages.query("select 5"), leftover))
+    exchange.begin(session, b"")
+    assert exchange.began_with_nothing_unread == is_certain
