@@ -157,7 +157,8 @@ transaction_advance(bool to_acknowledged)
 	BorealisTimestamp timestamp;
 
 	Assert(current.has_read_timestamp);
-	if (read_set_is_too_large() || !ddl_log_is_empty())
+	/* What DDL there is, the log finds out once, at the end. */
+	if (read_set_is_too_large() || session_has_ddl(MyBackendId))
 		return false;
 	timestamp = to_acknowledged ? shared_acknowledged_timestamp() : shared_applied_timestamp();
 	if (timestamp <= current.read_timestamp)

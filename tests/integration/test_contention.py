@@ -173,6 +173,18 @@ def test_a_transaction_with_schema_changes_stays(session: Connection, other: Con
         session.commit()
 
 
+def test_schema_changes_after_a_move_reach_everybody(session: Connection, connect: Connect) -> None:
+    """Whether the snapshot may move once counted the schema changes so far, and what came later was never shipped."""
+    other = connect()
+    value(session, 1)
+    overtake(other, 50)
+    add(session, 50)
+    session.execute("CREATE TABLE later AS SELECT 1 AS key")
+    session.commit()
+    for instance in (1, 2):
+        assert connect(instance).execute("SELECT key FROM later").fetchall() == [(1,)]
+
+
 def test_it_stays_when_told_to(session: Connection, other: Connection) -> None:
     session.execute("SET LOCAL borealis.advance_snapshots = off")
     assert value(session, 1) == 0
