@@ -1,4 +1,4 @@
-"""Compiles the PostgreSQL extension and the TLS library into the wheel.
+"""Compiles the PostgreSQL extension and the C libraries into the wheel.
 
 `pip install .` builds in an isolated environment that holds PostgreSQL's headers (see build-system.requires); the
 result is a wheel that needs no compiler where it is used. An editable installation compiles nothing here: `make build`
@@ -33,6 +33,7 @@ class BuildWithLibraries(build_py):
         postgres = (f"PYTHON={sys.executable}", f"POSTGRES={postgres_folder()}")
         self._make("postgres_extension", package / "host" / "extension", *postgres)
         self._make("tls_library", package / "tls")
+        self._make("transaction_library", package / "adjudicator")
 
     def _make(self, folder: str, out: Path, *variables: str) -> None:
         objects = Path(self.get_finalized_command("build").build_temp).resolve() / folder

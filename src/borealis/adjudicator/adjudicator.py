@@ -1,39 +1,31 @@
 """The adjudicator: decides which transactions commit, at what timestamp, in which order. Pure logic.
 
-A group of requests is decided as a whole into a `Decision`: what to append to the journal, what to publish, what to
-answer. The decision changes nothing until it is confirmed; the shell confirms it once its batch is durable, or forgets
-it, and then it never happened: no key stays blocked by a commit that is not there, no version or timestamp is used up.
+A group of requests is decided as a whole into a `Decision`: what to append to the journal, what to answer. The shell
+makes its batch durable and confirms it, or the process ends; nothing is published before. Decisions on transactions are
+made in C (core.py), those on sequences here, and recovery, which reads the journal, as well.
 
 One decision is in flight at a time. Guarantee: strong snapshot isolation, first committer wins. A commit timestamp is
 greater than every timestamp that a reader may have been given.
 """
 
-from collections import deque
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
-from borealis.adjudicator.conflicts import ConflictWindow, Footprint, Generation, WindowLimits, footprint_of
-from borealis.adjudicator.outcomes import OutcomeLimits, OutcomeMemory
+from borealis.adjudicator.core import Core
+from borealis.adjudicator.limits import AdjudicatorLimits
+from borealis.adjudicator.published import Published
 from borealis.adjudicator.sequences import SequenceState, SequenceTable, restored_state, step
-from borealis.foundation.errors import InvariantViolation, Malformed, Reason
+from borealis.foundation.errors import InvariantViolation, Malformed
 from borealis.foundation.identifiers import (
-    NANOSECONDS_PER_SECOND,
     NO_TIMESTAMP,
     CatalogVersion,
+    Epoch,
     Position,
     Relfilenode,
     SchemaVersion,
     Timestamp,
-    TransactionId,
 )
-from borealis.wire.commit_messages import (
-    Answer,
-    Committed,
-    OutcomeQuery,
-    OutcomeUnknown,
-    Refused,
-    SequenceCall,
-)
+from borealis.wire.commit_messages import Answer, OutcomeQuery, OutcomeUnknown, Refused, SequenceCall
 from borealis.wire.journal_batch import (
     Checkpoint,
     JournalRecord,
@@ -47,104 +39,72 @@ from borealis.wire.transaction_record import TransactionRecord, decode_outline
 
 Request: TypeAlias = TransactionRecord | OutcomeQuery | SequenceCall
 
-_SAMPLE_SPACING_NS: Final = NANOSECONDS_PER_SECOND
-
-_BEFORE_LEASE: Final = Refused(Reason.FORGOTTEN, "the transaction began before the transaction service was restarted")
-_BEFORE_WINDOW: Final = Refused(Reason.FORGOTTEN, "too much has been committed since the transaction began")
-_FENCED: Final = Refused(Reason.FORGOTTEN, "the transaction was given up before its commit arrived")
-_NOT_COMMITTED: Final = Refused(Reason.FORGOTTEN, "the transaction has not been committed")
-_STALE_SCHEMA: Final = Refused(Reason.SCHEMA_CONFLICT, "the schema has changed since the transaction began")
-_STALE_CATALOG: Final = Refused(Reason.SCHEMA_CONFLICT, "another transaction has changed the catalog")
-_FUTURE: Final = Refused(Reason.MALFORMED, "the read timestamp lies in the future")
+GROUP_BYTES_MAX: Final = 8 * 2**20
+"""A group ends before the transaction that would take it over this; bounds how long one sync keeps everybody waiting."""
 
 
-class AdjudicatorLimits(NamedTuple):
-    """Bounds on what is remembered and admitted."""
+class Queue(Protocol):
+    """Transactions that wait to be decided; whoever queued them sends the answers."""
 
-    window: WindowLimits = WindowLimits()
-    outcomes: OutcomeLimits = OutcomeLimits()
-    transaction_age_ns_max: int = 300 * NANOSECONDS_PER_SECOND
+    def decidable_bytes(self, bytes_max: int) -> int:
+        """What `decide` would add to a batch at most."""
 
-
-class Published(NamedTuple):
-    """What readers may see: the words of the shared page."""
-
-    acknowledged: Timestamp
-    schema_version: SchemaVersion
-    catalog_version: CatalogVersion
+    def decide(self, core: Core, bytes_max: int) -> int:
+        """Have the first ones decided, until the next would go over `bytes_max`; one at least. Returns how many."""
 
 
 class Decision:
-    """A decided group. `answers` and `records` are for the shell, the rest is what confirmation will add."""
+    """A decided group: `answers` to the requests, and what confirmation will add."""
 
-    __slots__ = (
-        "answers",
-        "catalog_version",
-        "committed",
-        "dropped",
-        "last_timestamp",
-        "next_timestamp",
-        "records",
-        "reservations",
-        "schema_version",
-        "sequences",
-        "touched",
-        "transactions",
-    )
+    __slots__ = ("_core", "answers", "reservations", "sequences")
 
-    def __init__(self, published: Published, now: Timestamp) -> None:
+    def __init__(self, core: Core) -> None:
+        self._core = core
         self.answers: list[Answer] = []
-        self.records: list[JournalRecord] = []
-        self.last_timestamp = published.acknowledged
-        self.next_timestamp = Timestamp(max(now, published.acknowledged + 1))
-        self.schema_version = published.schema_version
-        self.catalog_version = published.catalog_version
-        self.touched = Generation()
-        self.committed: dict[TransactionId, Timestamp] = {}
-        self.transactions = 0
-        self.dropped: list[Relfilenode] = []
         self.sequences: dict[Relfilenode, SequenceState] = {}
         self.reservations: dict[Relfilenode, SequenceReservation] = {}
+
+    @property
+    def has_records(self) -> bool:
+        """Whether there is a batch, which must become durable."""
+        return self._core.has_records
+
+    def encode(self, position: Position, epoch: Epoch) -> bytes:
+        """The batch, for this place in the journal."""
+        return self._core.seal(position, epoch)
 
 
 class Adjudicator:
     """Made from the checkpoint and records that recovery reads; decides nothing before it has begun its lease."""
 
     def __init__(self, checkpoint: Checkpoint | None = None, limits: AdjudicatorLimits | None = None) -> None:
-        self._limits = limits or AdjudicatorLimits()
         start = checkpoint or Checkpoint(
             Position(0), NO_TIMESTAMP, CatalogVersion(0), SchemaVersion(0), transactions=0, reservations=[]
         )
-        self._published = Published(start.last_timestamp, start.schema_version, start.catalog_version)
-        self._transactions = start.transactions
+        published = Published(start.last_timestamp, start.schema_version, start.catalog_version)
+        self._core = Core(limits or AdjudicatorLimits(), published, start.transactions)
         self._sequences = SequenceTable()
         self._sequences.change({found.relfilenode: restored_state(found) for found in start.reservations})
-        self._outcomes = OutcomeMemory(start.last_timestamp, start.catalog_version, self._limits.outcomes)
-        self._window = ConflictWindow(start.last_timestamp, self._limits.window)
-        self._lease_start = NO_TIMESTAMP
-        # Some commit timestamps, ascending, spaced out: a transaction that read below one of them began before it.
-        self._samples: deque[Timestamp] = deque()
-        self._age_floor = NO_TIMESTAMP
 
     # Recovery
 
     def replay(self, record: JournalRecord) -> None:
         """Take in a record of the journal; records come in order, from the checkpoint on. Raises Malformed."""
         kind, timestamp, catalog_version, payload = record
-        acknowledged, schema_version, known_version = self._published
+        core = self._core
+        acknowledged, schema_version, known_version = core.published
         if timestamp < acknowledged or catalog_version < known_version:
             raise Malformed("timestamps or catalog versions fall along the journal")
         match kind:
             case RecordKind.TRANSACTION:
                 outline = decode_outline(payload)
                 if outline.has_catalog_entry:
-                    self._outcomes.note_catalog_version(catalog_version, timestamp)
+                    core.replay_catalog_version(catalog_version, timestamp)
                     if outline.invalidates_running:
                         schema_version = SchemaVersion(catalog_version)
-                self._outcomes.replay(outline.transaction_id, timestamp)
+                core.replay_commit(outline.transaction_id, timestamp)
                 for relfilenode in outline.dropped:
                     self._sequences.drop(relfilenode)
-                self._transactions += 1
             case RecordKind.SEQUENCES:
                 found = decode_reservations(payload)
                 self._sequences.change({each.relfilenode: restored_state(each) for each in found})
@@ -154,7 +114,7 @@ class Adjudicator:
                 pass
             case unknown:
                 raise Malformed(f"a record of kind {unknown} is not known")
-        self._published = Published(timestamp, schema_version, catalog_version)
+        core.replay_published(Published(timestamp, schema_version, catalog_version))
 
     def _check_against(self, checkpoint: Checkpoint) -> None:
         mine = self.checkpoint(checkpoint.previous_end)
@@ -163,119 +123,81 @@ class Adjudicator:
 
     def lease_record(self, now: Timestamp) -> JournalRecord:
         """The record whose durability makes the lease; its timestamp becomes the lease's start."""
-        start = Timestamp(max(now, self._published.acknowledged + 1))
-        return JournalRecord(RecordKind.EPOCH, start, self._published.catalog_version, b"")
+        published = self._core.published
+        start = Timestamp(max(now, published.acknowledged + 1))
+        return JournalRecord(RecordKind.EPOCH, start, published.catalog_version, b"")
 
     def begin_lease(self, record: JournalRecord) -> None:
         """The lease record is durable: from here on everything that began before it is refused."""
-        self._lease_start = record.timestamp
-        self._published = self._published._replace(acknowledged=record.timestamp)
-        self._window = ConflictWindow(record.timestamp, self._limits.window)
-        self._samples = deque([record.timestamp])
+        self._core.begin_lease(record.timestamp)
 
     # What others may know
 
     @property
+    def core(self) -> Core:
+        """For the desk, whose transactions it decides."""
+        return self._core
+
+    @property
     def published(self) -> Published:
-        return self._published
+        return self._core.published
 
     @property
     def lease_start(self) -> Timestamp:
-        return self._lease_start
+        return self._core.lease_start
 
     @property
     def window_bytes(self) -> int:
-        return self._window.cost_bytes
+        return self._core.window_bytes
 
     @property
     def has_memories(self) -> bool:
         """Whether `forget` will have something to do, now or later."""
-        return bool(self._window.cost_bytes) or not self._outcomes.is_empty
+        return self._core.has_memories
 
     @property
     def outcomes_since(self) -> Timestamp:
         """Outcomes of commits after it are remembered; the journal must keep at least those."""
-        return self._outcomes.since
+        return self._core.outcomes_since
 
     def checkpoint(self, previous_end: Position) -> Checkpoint:
-        acknowledged, schema_version, catalog_version = self._published
+        acknowledged, schema_version, catalog_version = self._core.published
         return Checkpoint(
             previous_end,
             acknowledged,
             catalog_version,
             schema_version,
-            self._transactions,
+            self._core.transactions,
             self._sequences.reservations(),
         )
 
     # Decisions
 
-    def decide(self, now: Timestamp, requests: Sequence[Request]) -> Decision:
-        """Decide requests in their order. Nothing changes but fences, which promise only refusals."""
-        if not self._lease_start:
+    def decide(
+        self,
+        now: Timestamp,
+        requests: Sequence[Request],
+        queue: Queue | None = None,
+        bytes_max: int = GROUP_BYTES_MAX,
+    ) -> Decision:
+        """Decide what waits in the queue, up to `bytes_max`, and then the requests in their order."""
+        core = self._core
+        if not core.lease_start:
             raise InvariantViolation("a decision was asked for before the lease")
-        self._advance_age_floor(now)
-        decision = Decision(self._published, now)
-        answers = decision.answers
+        core.begin_group(now)
+        decision = Decision(core)
+        if queue is not None:
+            queue.decide(core, bytes_max)
         for request in requests:
             if type(request) is TransactionRecord:
-                answers.append(self._decide_transaction(decision, request))
+                decision.answers.append(core.decide(request.data))
             elif type(request) is SequenceCall:
-                answers.append(self._decide_sequence(decision, request))
+                decision.answers.append(self._decide_sequence(decision, request))
             elif type(request) is OutcomeQuery:
-                answers.append(self._decide_outcome(decision, request))
+                decision.answers.append(core.ask(request))
         if decision.reservations:
-            payload = encode_reservations(list(decision.reservations.values()))
-            decision.records.append(
-                JournalRecord(RecordKind.SEQUENCES, decision.last_timestamp, decision.catalog_version, payload)
-            )
+            core.add_record(RecordKind.SEQUENCES, encode_reservations(list(decision.reservations.values())))
         return decision
-
-    def _decide_transaction(self, decision: Decision, record: TransactionRecord) -> Answer:
-        identifier, read = record.transaction_id, record.read_timestamp
-        if read > self._published.acknowledged:
-            return _FUTURE
-        known = self._find_committed(decision, identifier, read)
-        if known is not None:
-            return known
-        refusal = self._refuse_by_age(identifier, read) or _refuse_by_catalog(decision, record)
-        if refusal is not None:
-            return refusal
-        footprint = footprint_of(record)
-        if footprint:
-            key = decision.touched.find_conflict(footprint, read) or self._window.find_conflict(footprint, read)
-            if key is not None:
-                return _conflict_on(key)
-        return _admit(decision, record, footprint)
-
-    def _find_committed(self, decision: Decision, identifier: TransactionId, read: Timestamp) -> Committed | None:
-        timestamp = decision.committed.get(identifier)
-        if timestamp is not None:
-            return Committed(timestamp, decision.catalog_version)
-        return self._outcomes.find(identifier, read)
-
-    def _refuse_by_age(self, identifier: TransactionId, read: Timestamp) -> Refused | None:
-        if read < self._lease_start:
-            return _BEFORE_LEASE
-        if read < self._age_floor:
-            limit = self._limits.transaction_age_ns_max // NANOSECONDS_PER_SECOND
-            return Refused(Reason.TOO_OLD, f"transaction age limit of {limit}s exceeded")
-        if read < self._window.floor:
-            return _BEFORE_WINDOW
-        if self._outcomes.is_fenced(identifier):
-            return _FENCED
-        return None
-
-    def _decide_outcome(self, decision: Decision, query: OutcomeQuery) -> Answer:
-        identifier, read = query
-        if read > self._published.acknowledged:
-            return _FUTURE
-        known = self._find_committed(decision, identifier, read)
-        if known is not None:
-            return known
-        if read < self._outcomes.since or not self._outcomes.fence(identifier, read):
-            return OutcomeUnknown()
-        return _NOT_COMMITTED
 
     def _decide_sequence(self, decision: Decision, call: SequenceCall) -> Answer:
         relfilenode = call.relfilenode
@@ -292,85 +214,19 @@ class Adjudicator:
 
         It is fenced, so that no copy that is still on its way can get in. Where that is impossible nothing is promised.
         """
-        is_fenced = self._outcomes.fence(record.transaction_id, record.read_timestamp)
+        is_fenced = self._core.give_up(record.transaction_id, record.read_timestamp)
         return refusal if is_fenced else OutcomeUnknown()
 
     # After a decision
 
     def confirm(self, decision: Decision) -> Published:
         """The batch of the decision is durable (or it has none): it has happened. Returns what to publish."""
-        if decision.transactions:
-            oldest, newest = decision.touched.oldest, decision.last_timestamp
-            self._window.absorb(decision.touched)
-            self._outcomes.remember(decision.committed, oldest, newest)
-            if decision.catalog_version != self._published.catalog_version:
-                self._note_catalog_versions(decision)
-            self._transactions += decision.transactions
-            self._published = Published(newest, decision.schema_version, decision.catalog_version)
-            if newest - self._samples[-1] >= _SAMPLE_SPACING_NS:
-                self._samples.append(newest)
-        for relfilenode in decision.dropped:
+        for relfilenode in self._core.dropped:
             self._sequences.drop(relfilenode)
         if decision.sequences:
             self._sequences.change(decision.sequences)
-        return self._published
-
-    def _note_catalog_versions(self, decision: Decision) -> None:
-        known = self._published.catalog_version
-        for record in decision.records:
-            if record.catalog_version != known:
-                known = record.catalog_version
-                self._outcomes.note_catalog_version(known, record.timestamp)
-
-    # Forgetting
+        return self._core.confirm()
 
     def forget(self, now: Timestamp, oldest_active: Timestamp) -> None:
         """Drop what no transaction needs, given a lower bound on the read timestamps in use."""
-        self._advance_age_floor(now)
-        self._outcomes.forget(now)
-        self._window.forget(max(min(oldest_active, self._published.acknowledged), self._age_floor))
-        if self._outcomes.has_fences():
-            self._outcomes.drop_fences(max(self._lease_start, self._window.floor, self._age_floor))
-
-    def _advance_age_floor(self, now: Timestamp) -> None:
-        """Raise the floor to the newest known commit that is older than the age limit.
-
-        A read timestamp is that of the newest commit when the transaction began, and says little about its age on a
-        quiet cluster; but if it lies below a commit, the transaction began before that commit.
-        """
-        limit = now - self._limits.transaction_age_ns_max
-        samples = self._samples
-        while samples and samples[0] <= limit:
-            self._age_floor = samples.popleft()
-        if not samples:
-            samples.append(max(self._age_floor, self._lease_start))
-
-
-def _refuse_by_catalog(decision: Decision, record: TransactionRecord) -> Refused | None:
-    if record.schema_version != decision.schema_version:
-        return _STALE_SCHEMA
-    if record.catalog_entry and record.follows_catalog_version != decision.catalog_version:
-        return _STALE_CATALOG
-    return None
-
-
-def _conflict_on(key: bytes) -> Refused:
-    relfilenode = int.from_bytes(key[1:5], "big")
-    return Refused(Reason.DATA_CONFLICT, f"another transaction has changed a key of relfilenode {relfilenode}")
-
-
-def _admit(decision: Decision, record: TransactionRecord, footprint: Footprint) -> Committed:
-    timestamp = decision.next_timestamp
-    decision.next_timestamp = Timestamp(timestamp + 1)
-    decision.last_timestamp = timestamp
-    decision.touched.touch(footprint, timestamp)
-    decision.committed[record.transaction_id] = timestamp
-    decision.transactions += 1
-    if record.catalog_entry:
-        decision.catalog_version = CatalogVersion(decision.catalog_version + 1)
-        if record.invalidates_running:
-            decision.schema_version = SchemaVersion(decision.catalog_version)
-    if record.dropped:
-        decision.dropped.extend(record.dropped)
-    decision.records.append(JournalRecord(RecordKind.TRANSACTION, timestamp, decision.catalog_version, record.data))
-    return Committed(timestamp, decision.catalog_version)
+        self._core.forget(now, oldest_active)

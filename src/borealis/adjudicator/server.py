@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from borealis.adjudicator.adjudicator import Published, Request
+from borealis.adjudicator.adjudicator import Request
+from borealis.adjudicator.published import Published
 from borealis.adjudicator.admission import DISK_FULL, STOPPING, STORAGE_BEHIND, Admission, Ticket
 from borealis.adjudicator.commit_session import CommitSession, Intake
 from borealis.adjudicator.follower import Follower

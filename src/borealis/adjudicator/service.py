@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
-from borealis.adjudicator.adjudicator import Adjudicator, AdjudicatorLimits, Published, Request
+from borealis.adjudicator.adjudicator import GROUP_BYTES_MAX, Adjudicator, Decision, Queue, Request
+from borealis.adjudicator.limits import AdjudicatorLimits
+from borealis.adjudicator.published import Published
 from borealis.foundation.errors import BorealisError, Malformed
 from borealis.foundation.identifiers import Epoch, Position, Timestamp
 from borealis.journal.disk import Disk
@@ -18,7 +20,7 @@ from borealis.journal.reading import JournalView
 from borealis.journal.recovery import JournalDamaged, Replay
 from borealis.wire.commit_messages import Answer, Refused, SequenceCall
 from borealis.wire.frames import Octets
-from borealis.wire.journal_batch import Checkpoint, JournalRecord, batch_length, encode_batch
+from borealis.wire.journal_batch import Checkpoint, batch_length, encode_batch
 from borealis.wire.transaction_record import TransactionRecord
 
 # What a sequence call can add to a batch: its reservation, and its share of the record around it.
@@ -48,12 +50,19 @@ class TransactionService:
     """Recovers when it is made; serves after `take_lease`."""
 
     def __init__(
-        self, disk: Disk, zones: Sequence[Path], publish: Publish, feed: Feed, limits: ServiceLimits | None = None
+        self,
+        disk: Disk,
+        zones: Sequence[Path],
+        publish: Publish,
+        feed: Feed,
+        limits: ServiceLimits | None = None,
+        make_adjudicator: Callable[..., Adjudicator] = Adjudicator,
     ) -> None:
         self._limits = limits or ServiceLimits()
         self._publish = publish
         self._feed = feed
-        self._adjudicator = Adjudicator(limits=self._limits.adjudicator)
+        self._make_adjudicator = make_adjudicator
+        self._adjudicator = make_adjudicator(limits=self._limits.adjudicator)
         try:
             self._journal, recovered = FileJournal.open(
                 disk, zones, self._is_enough, self._replay_from, self._limits.segment_bytes
@@ -70,7 +79,7 @@ class TransactionService:
         )
 
     def _replay_from(self, checkpoint: Checkpoint) -> Replay:
-        self._adjudicator = Adjudicator(checkpoint, self._limits.adjudicator)
+        self._adjudicator = self._make_adjudicator(checkpoint, self._limits.adjudicator)
         return self._adjudicator.replay
 
     @property
@@ -99,34 +108,48 @@ class TransactionService:
             for _ in self._journal.prepare_spare(needed.spare_bytes):
                 pass
             self._make_room(batch_length([0]))
-        position, batch = self._append([record])
+        position = self._journal.end
+        batch = encode_batch(position, self._epoch, [record])
+        self._journal.append(batch)
         self._adjudicator.begin_lease(record)
         self._publish(self._adjudicator.published, self._adjudicator.lease_start)
         self._feed(position, batch)
 
-    def run_group(self, now: Timestamp, requests: Sequence[Request]) -> list[Answer]:
-        """Decide a group and make it durable. The answers may leave when this returns. Raises RoomNeeded."""
-        self._make_room(_batch_length_at_most(requests))
-        decision = self._adjudicator.decide(now, requests)
+    def run_group(
+        self,
+        now: Timestamp,
+        requests: Sequence[Request],
+        queue: Queue | None = None,
+        bytes_max: int = GROUP_BYTES_MAX,
+    ) -> list[Answer]:
+        """Decide a group and make it durable: what is first in the queue, and the requests.
+
+        Returns the answers to the requests. All answers may leave when this returns. Raises RoomNeeded; then nothing
+        has happened.
+        """
+        queue_bytes = queue.decidable_bytes(bytes_max) if queue is not None else 0
+        self._make_room(_batch_length_at_most(requests, queue_bytes))
+        adjudicator = self._adjudicator
+        decision = adjudicator.decide(now, requests, queue, bytes_max)
         # Persist before anybody can learn of it, publish before the answers: a reader that begins after an answer
         # must find the timestamp.
-        if decision.records:
-            position, batch = self._append(decision.records)
-            self._publish(self._adjudicator.confirm(decision), self._adjudicator.lease_start)
+        if decision.has_records:
+            position = self._journal.end
+            batch = self._append(decision, position)
+            self._publish(adjudicator.confirm(decision), adjudicator.lease_start)
             self._feed(position, batch)
         else:
-            self._adjudicator.confirm(decision)
+            adjudicator.confirm(decision)
         return decision.answers
 
     def give_up(self, request: Request, refusal: Refused) -> Answer:
         """The answer to a request that is refused undecided."""
         return self._adjudicator.give_up(request, refusal) if type(request) is TransactionRecord else refusal
 
-    def _append(self, records: list[JournalRecord]) -> tuple[Position, bytes]:
-        position = self._journal.end
-        batch = encode_batch(position, self._epoch, records)
+    def _append(self, decision: Decision, position: Position) -> bytes:
+        batch = decision.encode(position, self._epoch)
         self._journal.append(batch)
-        return position, batch
+        return batch
 
     def _make_room(self, length: int) -> None:
         journal = self._journal
@@ -151,7 +174,9 @@ class TransactionService:
         self._journal.close()
 
 
-def _batch_length_at_most(requests: Sequence[Request]) -> int:
+def _batch_length_at_most(requests: Sequence[Request], queue_bytes: int) -> int:
     lengths = [len(request.data) for request in requests if type(request) is TransactionRecord]
     sequences = [request for request in requests if type(request) is SequenceCall]
-    return batch_length(lengths) + len(sequences) * _SEQUENCE_BYTES if lengths or sequences else 0
+    if not (lengths or sequences or queue_bytes):
+        return 0
+    return batch_length(lengths) + queue_bytes + len(sequences) * _SEQUENCE_BYTES

@@ -1,0 +1,164 @@
+"""The C library of the commit path (transaction_library/), loaded, with its structures and the types of its functions.
+
+Calls keep the interpreter's lock (PyDLL): letting it go would cost more than most of them take.
+"""
+
+import ctypes
+import os
+import sys
+from ctypes import POINTER, c_char, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+from typing import Any, Final
+
+from borealis.foundation.errors import Unavailable
+
+_SUFFIX: Final = ".dylib" if sys.platform == "darwin" else ".so"
+_TEXT_BYTES: Final = 112
+
+
+class Limits(ctypes.Structure):
+    """struct tx_limits"""
+
+    _fields_ = [
+        (name, c_uint64)
+        for name in (
+            "window_bytes_max",
+            "generation_bytes_max",
+            "generation_span_ns_max",
+            "outcome_age_ns_max",
+            "outcomes_max",
+            "fences_max",
+            "transaction_age_ns_max",
+        )
+    ]
+
+
+class Answer(ctypes.Structure):
+    """struct tx_answer"""
+
+    _fields_ = [
+        ("kind", c_uint32),
+        ("reason", c_uint32),
+        ("timestamp", c_uint64),
+        ("catalog_version", c_uint64),
+        ("text", c_char * _TEXT_BYTES),
+    ]
+
+
+class State(ctypes.Structure):
+    """struct tx_state"""
+
+    _fields_ = [
+        (name, c_uint64)
+        for name in (
+            "acknowledged",
+            "schema_version",
+            "catalog_version",
+            "lease_start",
+            "transactions",
+            "window_bytes",
+            "window_floor",
+            "outcomes_since",
+            "has_memories",
+            "has_fences",
+        )
+    ]
+
+
+class Group(ctypes.Structure):
+    """struct tx_group"""
+
+    _fields_ = [
+        ("transactions", c_uint64),
+        ("records", c_uint64),
+        ("last_timestamp", c_uint64),
+        ("schema_version", c_uint64),
+        ("catalog_version", c_uint64),
+        ("dropped_count", c_uint64),
+        ("dropped", POINTER(c_uint32)),
+        ("batch_bytes", c_uint64),
+        ("batch", c_void_p),
+    ]
+
+
+class DeskLimits(ctypes.Structure):
+    """struct tx_desk_limits"""
+
+    _fields_ = [("transaction_bytes_max", c_uint64), ("intake_bytes_max", c_uint64), ("queued_max", c_uint64)]
+
+
+class Event(ctypes.Structure):
+    """struct tx_event"""
+
+    _fields_ = [
+        ("connection", c_uint64),
+        ("request", c_uint64),
+        ("type", c_uint32),
+        ("length", c_uint32),
+        ("payload", c_void_p),
+    ]
+
+
+class DeskState(ctypes.Structure):
+    """struct tx_desk_state"""
+
+    _fields_ = [
+        ("queued", c_uint64),
+        ("queued_bytes", c_uint64),
+        ("oldest_arrival", c_uint64),
+        ("connections", c_uint64),
+        ("events", c_uint64),
+        ("event", POINTER(Event)),
+    ]
+
+
+_SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
+    "tx_open": (c_void_p, [POINTER(Limits), c_uint64, c_uint64, c_uint64, c_uint64, c_uint64]),
+    "tx_close": (None, [c_void_p]),
+    "tx_state": (POINTER(State), [c_void_p]),
+    "tx_group": (POINTER(Group), [c_void_p]),
+    "tx_replay_commit": (None, [c_void_p, c_char_p, c_uint64]),
+    "tx_replay_catalog_version": (None, [c_void_p, c_uint64, c_uint64]),
+    "tx_replay_published": (None, [c_void_p, c_uint64, c_uint64, c_uint64]),
+    "tx_begin_lease": (None, [c_void_p, c_uint64]),
+    "tx_check_record": (c_char_p, [c_char_p, c_size_t]),
+    "tx_group_begin": (None, [c_void_p, c_uint64]),
+    "tx_group_decide": (None, [c_void_p, c_char_p, c_size_t, POINTER(Answer)]),
+    "tx_ask": (None, [c_void_p, c_char_p, c_uint64, POINTER(Answer)]),
+    "tx_group_add": (None, [c_void_p, c_uint32, c_char_p, c_size_t]),
+    "tx_group_seal": (None, [c_void_p, c_uint64, c_uint64]),
+    "tx_group_confirm": (None, [c_void_p]),
+    "tx_give_up": (c_int, [c_void_p, c_char_p, c_uint64]),
+    "tx_forget": (None, [c_void_p, c_uint64, c_uint64]),
+    "tx_crc32": (c_uint32, [c_uint32, c_char_p, c_size_t]),
+    "tx_desk_open": (c_void_p, [c_void_p, POINTER(DeskLimits)]),
+    "tx_desk_close": (None, [c_void_p]),
+    "tx_desk_state": (POINTER(DeskState), [c_void_p]),
+    "tx_desk_descriptor": (c_int, [c_void_p]),
+    "tx_desk_adopt": (c_int, [c_void_p, c_int]),
+    "tx_desk_receive": (None, [c_void_p, c_uint64]),
+    "tx_desk_decide": (c_uint64, [c_void_p, c_uint64]),
+    "tx_desk_decidable_bytes": (c_uint64, [c_void_p, c_uint64]),
+    "tx_desk_answer": (None, [c_void_p]),
+    "tx_desk_reply": (None, [c_void_p, c_uint64, c_char_p, c_size_t]),
+    "tx_desk_dismiss": (None, [c_void_p, c_uint64, c_char_p, c_size_t]),
+    "tx_desk_refuse": (c_uint64, [c_void_p, c_uint64, c_uint32, c_char_p]),
+}
+
+
+def load_library(path: Path | str | None = None) -> ctypes.PyDLL:
+    """The library of this installation, or another build of it. Raises Unavailable if it cannot be loaded."""
+    path = path or os.environ.get("BOREALIS_TRANSACTION_LIBRARY")
+    path = path or Path(__file__).with_name(f"borealis_transactions{_SUFFIX}")
+    try:
+        loaded = ctypes.PyDLL(str(path))
+    except OSError as error:
+        raise Unavailable(f"the library of the commit path cannot be loaded, build it with `make build`: {error}") from error
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(loaded, name)
+        function.restype = result
+        function.argtypes = arguments
+    return loaded
+
+
+library: Final = load_library()
