@@ -40,7 +40,7 @@ from borealis.wire.transaction_record import TransactionRecord, decode_outline
 Request: TypeAlias = TransactionRecord | OutcomeQuery | SequenceCall
 
 GROUP_BYTES_MAX: Final = 8 * 2**20
-"""A group ends before the transaction that would take it over this; bounds how long one sync keeps everybody waiting."""
+"""A group ends before the transaction that would take it over this; bounds how long a sync keeps all waiting."""
 
 
 class Queue(Protocol):

@@ -1,25 +1,19 @@
-"""Admission: what may be decided now, what waits, what is turned away. Pure logic.
+"""Admission: what may be decided now, and what has waited too long. Pure logic.
 
-Requests go through in their order. Two things can hold them up: storage has fallen too far behind (transactions wait,
-for a bounded time), and the journal is taking space for its next segment (whatever needs the journal waits). Questions
-about outcomes never wait. The queue is bounded by number; its bytes are bounded where they come in.
+Two things can hold requests up: storage has fallen too far behind (transactions wait, for a bounded time), and the
+journal is taking space for its next segment (whatever needs the journal waits). Questions about outcomes never wait.
+The requests themselves are where they came in: their number and bytes are bounded there.
 """
 
-from collections import deque
-from collections.abc import Callable
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
-from borealis.adjudicator.adjudicator import Request
 from borealis.foundation.errors import Reason
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, Timestamp
-from borealis.wire.commit_messages import OutcomeQuery, Refused
-from borealis.wire.transaction_record import TransactionRecord
+from borealis.wire.commit_messages import Refused
 
 STORAGE_BEHIND: Final = Refused(Reason.STORAGE_BEHIND, "storage is too far behind the journal; try again later")
 DISK_FULL: Final = Refused(Reason.DISK_FULL, "the disk of the journal is full")
 STOPPING: Final = Refused(Reason.STORAGE_BEHIND, "the transaction service is stopping")
-
-Sender = TypeVar("Sender")
 
 
 class AdmissionLimits(NamedTuple):
@@ -27,100 +21,42 @@ class AdmissionLimits(NamedTuple):
     wait_ns_max: int = 60 * NANOSECONDS_PER_SECOND
     waiting_max: int = 10_000
     group_bytes_max: int = 8 * 2**20
-    """A group ends at the request that goes over it; bounds how long one sync keeps everybody waiting."""
+    """A group ends before the transaction that would take it over this; bounds how long one sync keeps all waiting."""
 
 
-class Ticket(NamedTuple, Generic[Sender]):
-    """A request and whom to answer."""
-
-    sender: Sender
-    number: int
-    request: Request
-    arrived: Timestamp
-
-
-class Admission(Generic[Sender]):
+class Admission:
     def __init__(self, limits: AdmissionLimits) -> None:
         self._limits = limits
-        self._waiting: deque[Ticket[Sender]] = deque()
         self._lag_bytes = 0
         self._is_room_awaited = False
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    @property
-    def is_room_awaited(self) -> bool:
-        return self._is_room_awaited
-
-    def offer(self, ticket: Ticket[Sender]) -> bool:
-        """Queue a request. False if the queue is full: refuse it, it has certainly not started."""
-        if len(self._waiting) >= self._limits.waiting_max:
-            return False
-        self._waiting.append(ticket)
-        return True
 
     def note_lag(self, lag_bytes: int) -> None:
         """How far storage is behind the end of the journal."""
         self._lag_bytes = lag_bytes
 
-    def await_room(self, group: list[Ticket[Sender]]) -> None:
-        """The group could not be decided for want of a segment: hold it and everything like it."""
+    def await_room(self) -> None:
+        """A group could not be decided for want of a segment: hold everything that needs the journal."""
         self._is_room_awaited = True
-        self._waiting.extendleft(reversed(group))
 
     def note_room(self) -> None:
         self._is_room_awaited = False
 
-    def take_group(self) -> list[Ticket[Sender]]:
-        """The next requests to decide, in order; empty if everything that is here must wait."""
-        waiting = self._waiting
-        if not waiting:
-            return []
-        is_behind = self._lag_bytes > self._limits.lag_bytes_max
-        group: list[Ticket[Sender]] = []
-        held: list[Ticket[Sender]] = []
-        group_bytes = 0
-        while waiting and group_bytes < self._limits.group_bytes_max:
-            ticket = waiting.popleft()
-            request = ticket.request
-            if type(request) is TransactionRecord:
-                if is_behind or self._is_room_awaited:
-                    held.append(ticket)
-                    continue
-                group_bytes += len(request.data)
-            elif self._is_room_awaited and type(request) is not OutcomeQuery:
-                held.append(ticket)
-                continue
-            group.append(ticket)
-        waiting.extendleft(reversed(held))
-        return group
+    @property
+    def is_room_awaited(self) -> bool:
+        return self._is_room_awaited
 
-    def take_expired(self, now: Timestamp) -> list[Ticket[Sender]]:
-        """Requests that have waited for storage too long."""
-        latest = now - self._limits.wait_ns_max
-        return self._take_if(lambda ticket: ticket.arrived <= latest)
+    @property
+    def holds_transactions(self) -> bool:
+        return self._is_room_awaited or self._lag_bytes > self._limits.lag_bytes_max
 
-    def take_all_that_need_room(self) -> list[Ticket[Sender]]:
-        """Requests that cannot be served because the disk is full."""
-        self._is_room_awaited = False
-        return self._take_if(lambda ticket: type(ticket.request) is not OutcomeQuery)
+    @property
+    def holds_sequences(self) -> bool:
+        return self._is_room_awaited
 
-    def take_all(self) -> list[Ticket[Sender]]:
-        return self._take_if(lambda _: True)
+    def latest_to_expire(self, now: Timestamp) -> Timestamp:
+        """Whoever arrived at this time or before has waited too long."""
+        return Timestamp(max(0, now - self._limits.wait_ns_max))
 
-    def take_of(self, sender: Sender) -> list[Ticket[Sender]]:
-        """Requests whose sender has gone: certainly not started, and nobody waits for them."""
-        return self._take_if(lambda ticket: ticket.sender is sender)
-
-    def _take_if(self, is_taken: Callable[[Ticket[Sender]], bool]) -> list[Ticket[Sender]]:
-        taken = [ticket for ticket in self._waiting if is_taken(ticket)]
-        if taken:
-            self._waiting = deque(ticket for ticket in self._waiting if not is_taken(ticket))
-        return taken
-
-    def next_expiry(self) -> Timestamp | None:
-        """When the first of those that wait will have waited too long."""
-        if not self._waiting:
-            return None
-        return Timestamp(min(ticket.arrived for ticket in self._waiting) + self._limits.wait_ns_max)
+    def expiry_of(self, arrived: Timestamp) -> Timestamp:
+        """When somebody who arrived then will have waited too long."""
+        return Timestamp(arrived + self._limits.wait_ns_max)

@@ -10,6 +10,7 @@ from typing import Final
 
 from borealis.adjudicator import library as c
 from borealis.adjudicator.limits import AdjudicatorLimits
+from borealis.adjudicator.published import Published
 from borealis.foundation.errors import InvariantViolation, Malformed, Reason
 from borealis.foundation.identifiers import (
     CatalogVersion,
@@ -20,7 +21,6 @@ from borealis.foundation.identifiers import (
     Timestamp,
     TransactionId,
 )
-from borealis.adjudicator.published import Published
 from borealis.wire.commit_messages import Answer, Committed, OutcomeQuery, OutcomeUnknown, Refused
 from borealis.wire.frames import Octets
 

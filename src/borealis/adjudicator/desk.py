@@ -97,14 +97,11 @@ class CommitDesk:
     def _take_events(self) -> list[Question]:
         """What has happened since this was called, or something was received."""
         state = self._state
-        found: list[tuple[int, int, int, bytes]] = []
+        questions: list[Question] = []
         for index in range(self._events_seen, state.events):
             event = state.event[index]
+            connection, number, kind = ConnectionId(event.connection), event.request, event.type
             payload = _string_at(event.payload, event.length)
-            found.append((event.connection, event.request, event.type, payload))
-        self._events_seen = state.events
-        questions: list[Question] = []
-        for connection, number, kind, payload in found:
             if kind == _DISMISSAL:
                 _log.warning("a connection is closed: %s", payload.decode(errors="replace"))
                 continue
@@ -115,9 +112,10 @@ class CommitDesk:
                 else:
                     request = decode_sequence_call(payload)
             except Malformed as error:
-                self._dismiss(ConnectionId(connection), number, error.text)
+                self._dismiss(connection, number, error.text)
             else:
-                questions.append(Question(ConnectionId(connection), number, request))
+                questions.append(Question(connection, number, request))
+        self._events_seen = state.events
         return questions
 
     def _log_dismissals(self) -> None:

@@ -153,7 +153,9 @@ def load_library(path: Path | str | None = None) -> ctypes.PyDLL:
     try:
         loaded = ctypes.PyDLL(str(path))
     except OSError as error:
-        raise Unavailable(f"the library of the commit path cannot be loaded, build it with `make build`: {error}") from error
+        raise Unavailable(
+            f"the library of the commit path cannot be loaded, build it with `make build`: {error}"
+        ) from error
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(loaded, name)
         function.restype = result

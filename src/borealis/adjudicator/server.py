@@ -1,6 +1,6 @@
 """The shell of the transaction service: sockets, threads, timers, shared page; every decision is made elsewhere.
 
-All requests whose frames have arrived in one turn of the event loop form a group, which is decided and synced at once.
+Everything that has arrived in one turn of the event loop forms a group, which is decided and synced at once.
 What cannot be true ends the process at once, loudly: its supervisor starts a new one, which recovers from the journal.
 """
 
@@ -10,17 +10,17 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from borealis.adjudicator.adjudicator import Request
-from borealis.adjudicator.published import Published
-from borealis.adjudicator.admission import DISK_FULL, STOPPING, STORAGE_BEHIND, Admission, Ticket
-from borealis.adjudicator.commit_session import CommitSession, Intake
+from borealis.adjudicator.admission import DISK_FULL, STOPPING, STORAGE_BEHIND, Admission
+from borealis.adjudicator.desk import CommitDesk, DeskLimits, Question
 from borealis.adjudicator.follower import Follower
+from borealis.adjudicator.published import Published
 from borealis.adjudicator.reader_slots import read_oldest_timestamp
 from borealis.adjudicator.recent_batches import RecentBatches
 from borealis.adjudicator.service import RoomNeeded, TransactionService
@@ -32,7 +32,7 @@ from borealis.foundation.pages import TRANSACTIONS_MAGIC, SharedPage, Transactio
 from borealis.journal.disk import LocalDisk
 from borealis.journal.file_journal import NoRoom
 from borealis.journal.reading import JournalView
-from borealis.wire.commit_messages import Refused
+from borealis.wire.commit_messages import Refused, SequenceCall
 from borealis.wire.frames import Octets
 from borealis.wire.journal_messages import Applied
 
@@ -42,6 +42,9 @@ _SPARE_PAUSE_SECONDS: Final = 0.002
 _SPARE_RETRY_NS: Final = NANOSECONDS_PER_SECOND
 _EXIT_INVARIANT: Final = 70
 _SOCKET_PERMISSIONS: Final = 0o660
+_BACKLOG: Final = 1024
+# Descriptors ran out: until then others may have been closed.
+_ACCEPT_PAUSE_SECONDS: Final = 0.1
 
 
 def die(error: BaseException) -> NoReturn:
@@ -58,7 +61,6 @@ class TransactionServer:
         self._page = SharedPage.own(settings.run / "transactions.page", TRANSACTIONS_MAGIC)
         self._recent = RecentBatches(Position(0))
         self._followers: list[Follower] = []
-        self._sessions: set[CommitSession] = set()
         self._service = TransactionService(
             LocalDisk(), settings.zone_directories, self._publish, self._feed, settings.service
         )
@@ -66,8 +68,10 @@ class TransactionServer:
         self._recent = RecentBatches(self._service.journal.end)
         self._applied = self._service.journal.end
         self._snapshot = Position(0)
-        self._intake = Intake(settings.intake_bytes_max)
-        self._admission: Admission[CommitSession] = Admission(settings.admission)
+        limits = DeskLimits(settings.transaction_bytes_max, settings.intake_bytes_max, settings.admission.waiting_max)
+        self._desk = CommitDesk(self._service.adjudicator.core, limits)
+        self._questions: list[Question] = []
+        self._admission = Admission(settings.admission)
         self._loop = asyncio.get_running_loop()
         self._is_group_due = False
         self._preparation: asyncio.Task[None] | None = None
@@ -108,83 +112,85 @@ class TransactionServer:
         for follower in self._followers:
             follower.pump()
 
-    # For the sessions
+    # Groups
 
-    @property
-    def lease_start(self) -> Timestamp:
-        return self._service.adjudicator.lease_start
-
-    @property
-    def transaction_bytes_max(self) -> int:
-        return self._settings.transaction_bytes_max
-
-    def submit(self, session: CommitSession, number: int, request: Request) -> None:
-        ticket = Ticket(session, number, request, self._clock.now())
-        if not self._admission.offer(ticket):
-            self._refuse([ticket], STORAGE_BEHIND)
-        elif not self._is_group_due:
-            self._is_group_due = True
-            self._loop.call_soon(self._run_group)
-
-    def add_session(self, session: CommitSession) -> None:
-        self._sessions.add(session)
-
-    def remove_session(self, session: CommitSession) -> None:
-        self._sessions.discard(session)
-        if len(self._admission):
-            self._admission.take_of(session)
-
-    def _schedule_group(self) -> None:
-        if not self._is_group_due and len(self._admission):
-            self._is_group_due = True
-            self._loop.call_soon(self._run_group)
-
-    def _run_group(self) -> None:
-        self._is_group_due = False
+    def _receive(self) -> None:
+        """Something has arrived on the commit socket."""
         try:
-            self._note_lag()
-            group = self._admission.take_group()
-            if group:
-                self._decide(group)
-                self._schedule_group()
-            if len(self._admission):
-                self._watch_expiry()
+            self._questions += self._desk.receive(self._clock.now())
+            self._run_group()
         except BaseException as error:
             die(error)
 
-    def _decide(self, group: list[Ticket[CommitSession]]) -> None:
+    def _run_later(self) -> None:
+        self._is_group_due = False
         try:
-            answers = self._service.run_group(self._clock.now(), [ticket.request for ticket in group])
+            self._run_group()
+        except BaseException as error:
+            die(error)
+
+    def _schedule_group(self) -> None:
+        if not self._is_group_due and (self._desk.queued or self._questions):
+            self._is_group_due = True
+            self._loop.call_soon(self._run_later)
+
+    def _run_group(self) -> None:
+        admission, desk = self._admission, self._desk
+        admission.note_lag(self._service.journal.end - self._applied)
+        queue = desk if desk.queued and not admission.holds_transactions else None
+        questions = self._take_questions()
+        if queue is not None or questions:
+            self._decide(queue, questions)
+            if not admission.holds_transactions:
+                self._schedule_group()
+        if desk.queued:
+            self._watch_expiry()
+
+    def _take_questions(self) -> list[Question]:
+        """Those that may be answered now."""
+        questions, self._questions = self._questions, []
+        if questions and self._admission.holds_sequences:
+            self._questions = [each for each in questions if type(each.request) is SequenceCall]
+            questions = [each for each in questions if type(each.request) is not SequenceCall]
+        return questions
+
+    def _decide(self, queue: CommitDesk | None, questions: list[Question]) -> None:
+        now, requests = self._clock.now(), [question.request for question in questions]
+        try:
+            answers = self._service.run_group(now, requests, queue, self._settings.admission.group_bytes_max)
         except RoomNeeded as needed:
-            self._admission.await_room(group)
+            self._questions = questions + self._questions
+            self._admission.await_room()
             self._prepare_spare(needed.spare_bytes, is_urgent=True)
             return
-        for ticket, answer in zip(group, answers, strict=True):
-            ticket.sender.answer(ticket.number, answer)
-        if self._preparation is None and self._service.journal.is_spare_due and self._clock.now() > self._spare_retry:
+        self._desk.answer()
+        for question, answer in zip(questions, answers, strict=True):
+            self._desk.reply(question.connection, question.number, answer)
+        if self._preparation is None and self._service.journal.is_spare_due and now > self._spare_retry:
             self._prepare_spare(0, is_urgent=False)
         if self._maintenance is None:
             self._schedule_maintenance()
 
     # Waiting: for storage, for room
 
-    def _note_lag(self) -> None:
-        self._admission.note_lag(self._service.journal.end - self._applied)
-
     def _watch_expiry(self) -> None:
-        expiry = self._admission.next_expiry()
-        if expiry is not None and self._expiry is None:
-            self._expiry = self._loop.call_later((expiry - self._clock.now()) / 1e9, self._expire)
+        oldest = self._desk.oldest_arrival
+        if oldest is not None and self._expiry is None:
+            delay_ns = self._admission.expiry_of(oldest) - self._clock.now()
+            self._expiry = self._loop.call_later(delay_ns / NANOSECONDS_PER_SECOND, self._expire)
 
     def _expire(self) -> None:
         self._expiry = None
         if self._preparation is None:  # or whoever waits for room hears from the preparation, and the rest after it
-            self._refuse(self._admission.take_expired(self._clock.now()), STORAGE_BEHIND)
+            self._desk.refuse(STORAGE_BEHIND, self._admission.latest_to_expire(self._clock.now()))
             self._watch_expiry()
 
-    def _refuse(self, tickets: list[Ticket[CommitSession]], refusal: Refused) -> None:
-        for ticket in tickets:
-            ticket.sender.answer(ticket.number, self._service.give_up(ticket.request, refusal))
+    def _refuse_all(self, refusal: Refused) -> None:
+        """Whatever waits."""
+        self._desk.refuse(refusal)
+        questions, self._questions = self._questions, []
+        for question in questions:
+            self._desk.reply(question.connection, question.number, refusal)
 
     def _prepare_spare(self, spare_bytes: int, is_urgent: bool) -> None:
         self._is_spare_urgent = is_urgent
@@ -198,7 +204,7 @@ class TransactionServer:
             _log.error("%s", error)
             self._spare_retry = Timestamp(self._clock.now() + _SPARE_RETRY_NS)
             if self._admission.is_room_awaited:
-                self._refuse(self._admission.take_all_that_need_room(), DISK_FULL)
+                self._refuse_all(DISK_FULL)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -233,8 +239,7 @@ class TransactionServer:
 
     def note_applied(self, applied: Applied) -> None:
         self._applied = applied.position
-        if len(self._admission):
-            self._schedule_group()
+        self._schedule_group()
 
     def note_snapshot(self, position: Position) -> None:
         self._snapshot = max(self._snapshot, position)
@@ -276,26 +281,52 @@ class TransactionServer:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
         run = self._settings.run
-        servers = [
-            await _listen(run / "commit.sock", lambda: CommitSession(self, self._intake)),
-            await _listen(run / "journal.sock", lambda: Follower(self)),
-        ]
+        commits = self._serve_commits(run / "commit.sock")
+        followers = await _serve_followers(run / "journal.sock", lambda: Follower(self))
         self._schedule_maintenance()
         gc.collect()
         gc.freeze()
         print("ready", flush=True)
         await stop.wait()
-        for server in servers:
-            server.close()
+        followers.close()
+        self._loop.remove_reader(commits)
+        commits.close()
         await self._stop()
+
+    def _serve_commits(self, path: Path) -> socket.socket:
+        _make_way(path)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.setblocking(False)
+        listener.bind(str(path))
+        path.chmod(_SOCKET_PERMISSIONS)
+        listener.listen(_BACKLOG)
+        self._loop.add_reader(listener, self._accept, listener)
+        self._loop.add_reader(self._desk.descriptor, self._receive)
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            while True:
+                connection, _ = listener.accept()
+                self._desk.adopt(connection)
+        except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+            return
+        except OSError as error:
+            _log.error("a connection cannot be accepted: %s", error)
+            self._loop.remove_reader(listener)
+            self._loop.call_later(_ACCEPT_PAUSE_SECONDS, self._accept_again, listener)
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:
+            self._loop.add_reader(listener, self._accept, listener)
 
     async def _stop(self) -> None:
         if self._preparation is not None:
             self._is_spare_urgent = True
             await self._preparation
-        self._refuse(self._admission.take_all(), STOPPING)
-        for session in list(self._sessions):
-            session.close()
+        self._refuse_all(STOPPING)
+        self._loop.remove_reader(self._desk.descriptor)
+        self._desk.close()
         for follower in list(self._followers):
             follower.close()
         for timer in (self._expiry, self._maintenance):
@@ -305,9 +336,13 @@ class TransactionServer:
         self._page.close()
 
 
-async def _listen(path: Path, make_session: Callable[[], asyncio.Protocol]) -> asyncio.AbstractServer:
+def _make_way(path: Path) -> None:
     with suppress(FileNotFoundError):
         path.unlink()  # of a former life: the lock on the journal says that nobody serves it
-    server = await asyncio.get_running_loop().create_unix_server(make_session, path, backlog=1024)
+
+
+async def _serve_followers(path: Path, make_follower: Callable[[], asyncio.Protocol]) -> asyncio.AbstractServer:
+    _make_way(path)
+    server = await asyncio.get_running_loop().create_unix_server(make_follower, path, backlog=_BACKLOG)
     path.chmod(_SOCKET_PERMISSIONS)
     return server

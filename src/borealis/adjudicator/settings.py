@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from borealis.adjudicator.limits import AdjudicatorLimits, OutcomeLimits
 from borealis.adjudicator.admission import AdmissionLimits
+from borealis.adjudicator.limits import AdjudicatorLimits, OutcomeLimits
 from borealis.adjudicator.service import ServiceLimits
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
 
