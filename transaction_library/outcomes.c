@@ -114,7 +114,7 @@ versions_up_to(const struct outcomes *outcomes, uint64_t timestamp)
 	return count;
 }
 
-/* Commits come after reads: older generations are not asked. */
+/* Commits come after reads: older generations are not asked, and a commit before the read is not this one's. */
 int
 outcomes_find(const struct outcomes *outcomes, const uint8_t *id, uint64_t read_timestamp, uint64_t *timestamp,
 			  uint64_t *catalog_version)
@@ -130,7 +130,7 @@ outcomes_find(const struct outcomes *outcomes, const uint8_t *id, uint64_t read_
 			continue;
 		}
 		*timestamp = id_table_find(&generation->committed, id);
-		if (*timestamp != 0)
+		if (*timestamp > read_timestamp)
 		{
 			size_t		versions = versions_up_to(outcomes, *timestamp);
 
