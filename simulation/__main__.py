@@ -1,32 +1,45 @@
-"""`python -m simulation`: run seeds; a failure prints the command that replays it."""
+"""`python -m simulation`: run seeds; a failure prints the command that replays it.
+
+Every fifth seed is run with the adjudicator's specification in its place, too: it has to stay one.
+"""
 
 import argparse
 import sys
 import time
 
-from simulation.world import Report, run
+from simulation.world import REFERENCE, Parts, Report, run
+
+REFERENCE_EVERY = 5
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m simulation", description="Simulate clusters from seeds.")
     parser.add_argument("--seed", type=int, default=0, help="first seed (default 0)")
     parser.add_argument("--count", type=int, default=1, help="number of seeds (default 1)")
+    parser.add_argument("--reference", action="store_true", help="run every seed with the reference adjudicator alone")
     parser.add_argument("--verbose", action="store_true", help="say what happened in each run")
     chosen = parser.parse_args()
     began = time.monotonic()
     failures = 0
     attempts = 0
     for seed in range(chosen.seed, chosen.seed + chosen.count):
-        report = run(seed)
-        attempts += len(report.history.attempts)
-        if chosen.verbose:
-            _describe(report)
-        if report.violations:
-            failures += 1
-            _explain(report)
+        for parts in _parts_of(seed, chosen.reference):
+            report = run(seed, parts)
+            attempts += len(report.history.attempts)
+            if chosen.verbose:
+                _describe(report)
+            if report.violations:
+                failures += 1
+                _explain(report, parts is REFERENCE)
     seconds = time.monotonic() - began
     print(f"{chosen.count} seeds, {attempts} transactions, {failures} failures, {seconds:.1f} s")
     return 1 if failures else 0
+
+
+def _parts_of(seed: int, is_reference_alone: bool) -> list[Parts]:
+    if is_reference_alone:
+        return [REFERENCE]
+    return [Parts()] if seed % REFERENCE_EVERY else [Parts(), REFERENCE]
 
 
 def _describe(report: Report) -> None:
@@ -39,8 +52,9 @@ def _describe(report: Report) -> None:
     print(f"seed {report.seed}: faults {faults}; service deaths {report.service_deaths}; {outcomes}")
 
 
-def _explain(report: Report) -> None:
-    print(f"seed {report.seed} fails; replay it with: python -m simulation --seed {report.seed} --verbose")
+def _explain(report: Report, is_reference: bool) -> None:
+    reference = " --reference" if is_reference else ""
+    print(f"seed {report.seed} fails; replay it with: python -m simulation --seed {report.seed}{reference} --verbose")
     for violation in report.violations[:10]:
         print(f"  {violation.kind}: {violation.detail}")
 

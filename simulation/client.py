@@ -33,9 +33,10 @@ from borealis.wire.transaction_record import (
     TransactionRecord,
     encode_transaction,
 )
+from simulation.desk import Connection
 from simulation.history import Attempt, Grant, History, Outcome
 from simulation.scheduler import MICROSECOND, MILLISECOND, Mailbox, Scheduler, Script, Sleep, Step, Take
-from simulation.service_process import Connection, ServiceProcess, TransactionsPage
+from simulation.service_process import ServiceProcess, TransactionsPage
 from simulation.storage_process import StoragePage
 
 LISTS: Final = Relfilenode(1)

@@ -9,17 +9,19 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from borealis.adjudicator.adjudicator import AdjudicatorLimits, Published, Request
-from borealis.adjudicator.admission import DISK_FULL, STORAGE_BEHIND, Admission, AdmissionLimits, Ticket
-from borealis.adjudicator.conflicts import WindowLimits
-from borealis.adjudicator.outcomes import OutcomeLimits
+from borealis.adjudicator.adjudicator import Request
+from borealis.adjudicator.admission import DISK_FULL, STORAGE_BEHIND, Admission, AdmissionLimits
+from borealis.adjudicator.limits import AdjudicatorLimits, OutcomeLimits, WindowLimits
+from borealis.adjudicator.published import Published
 from borealis.adjudicator.recent_batches import RecentBatches
 from borealis.adjudicator.service import RoomNeeded, ServiceLimits, TransactionService
 from borealis.foundation.errors import BorealisError, InvariantViolation
 from borealis.foundation.identifiers import CatalogVersion, Position, SchemaVersion, Timestamp
 from borealis.journal.file_journal import NoRoom
-from borealis.wire.commit_messages import Answer, Refused
+from borealis.wire.commit_messages import Answer, Refused, SequenceCall
 from borealis.wire.frames import Octets
+from borealis.wire.transaction_record import TransactionRecord
+from simulation.desk import Connection, Ticket, VirtualDesk
 from simulation.disk import VirtualDisk
 from simulation.scheduler import MICROSECOND, MILLISECOND, SECOND, Scheduler
 
@@ -28,13 +30,15 @@ SEGMENT_BYTES: Final = 8192
 
 LIMITS: Final = ServiceLimits(
     AdjudicatorLimits(
-        WindowLimits(window_bytes_max=4_000, generation_bytes_max=1_500, generation_span_ns_max=20 * MILLISECOND),
+        WindowLimits(window_bytes_max=1_600, generation_bytes_max=600, generation_span_ns_max=20 * MILLISECOND),
         OutcomeLimits(age_ns_max=80 * MILLISECOND, outcomes_max=60, fences_max=50),
         transaction_age_ns_max=SECOND,
     ),
     SEGMENT_BYTES,
 )
-ADMISSION_LIMITS: Final = AdmissionLimits(lag_bytes_max=3 * SEGMENT_BYTES, wait_ns_max=200 * MILLISECOND, waiting_max=8)
+ADMISSION_LIMITS: Final = AdmissionLimits(
+    lag_bytes_max=3 * SEGMENT_BYTES, wait_ns_max=200 * MILLISECOND, waiting_max=8, group_bytes_max=2_000
+)
 
 
 class ProcessKilled(BaseException):
@@ -46,14 +50,6 @@ class TransactionsPage:
 
     def __init__(self) -> None:
         self.published = Published(Timestamp(0), SchemaVersion(0), CatalogVersion(0))
-
-
-class Connection:
-    """A query processor's connection. Bytes may still arrive from an end that has long been given up."""
-
-    def __init__(self, deliver: Callable[[int, Answer | None], None]) -> None:
-        self.deliver = deliver
-        self.is_open = True
 
 
 class ServiceProcess:
@@ -94,7 +90,9 @@ class ServiceProcess:
     def start(self) -> None:
         self.life += 1
         self.disk.tick = self._tick
-        self._admission: Admission[Connection] = Admission(ADMISSION_LIMITS)
+        self._admission = Admission(ADMISSION_LIMITS)
+        self._desk = VirtualDesk(ADMISSION_LIMITS.waiting_max)
+        self._questions: list[Ticket] = []
         self._recent = RecentBatches(Position(0))
         self._is_group_due = False
         self._preparation: Iterator[None] | None = None
@@ -185,15 +183,17 @@ class ServiceProcess:
         if self.service is None:
             return
         ticket = Ticket(connection, number, request, self._now())
-        if not self._admission.offer(ticket):
+        if type(request) is not TransactionRecord:
+            self._questions.append(ticket)
+        elif not self._desk.offer(ticket):
             self._refuse([ticket], STORAGE_BEHIND)
             return
         self._schedule_group()
         life = self.life
-        self._scheduler.after(ADMISSION_LIMITS.wait_ns_max, lambda: self._expire(life))
+        self._scheduler.after(ADMISSION_LIMITS.wait_ns_max, lambda: self._run_in(life, self._expire))
 
     def _schedule_group(self) -> None:
-        if not self._is_group_due and len(self._admission):
+        if not self._is_group_due and (self._desk.queued or self._questions):
             self._is_group_due = True
             life = self.life
             self._scheduler.after(
@@ -205,25 +205,39 @@ class ServiceProcess:
             self._run(action)
 
     def _run_group(self) -> None:
-        service = self.service
-        assert service is not None
+        assert self.service is not None
+        admission = self._admission
         self._is_group_due = False
-        self._admission.note_lag(service.journal.end - self._applied)
-        group = self._admission.take_group()
-        if not group:
-            return
+        admission.note_lag(self.service.journal.end - self._applied)
+        queue = self._desk if self._desk.queued and not admission.holds_transactions else None
+        questions = self._take_questions()
+        if queue is not None or questions:
+            self._decide(self.service, queue, questions)
+            if not admission.holds_transactions:
+                self._schedule_group()
+
+    def _take_questions(self) -> list[Ticket]:
+        """Those that may be answered now."""
+        questions, self._questions = self._questions, []
+        if self._admission.holds_sequences:
+            self._questions = [each for each in questions if type(each.request) is SequenceCall]
+            questions = [each for each in questions if type(each.request) is not SequenceCall]
+        return questions
+
+    def _decide(self, service: TransactionService, queue: VirtualDesk | None, questions: list[Ticket]) -> None:
+        requests = [question.request for question in questions]
         try:
-            answers = service.run_group(self._now(), [ticket.request for ticket in group])
+            answers = service.run_group(self._now(), requests, queue, ADMISSION_LIMITS.group_bytes_max)
         except RoomNeeded as needed:
-            self._admission.await_room(group)
+            self._questions = questions + self._questions
+            self._admission.await_room()
             self._prepare_spare(needed.spare_bytes)
             return
-        for ticket, answer in zip(group, answers, strict=True):
+        for ticket, answer in [*self._desk.take_decided(), *zip(questions, answers, strict=True)]:
             self._tick()
-            self._answer(ticket.sender, ticket.number, answer)
+            self._answer(ticket.connection, ticket.number, answer)
         if service.journal.is_spare_due and self._random.random() < 0.5:
             self._prepare_spare(0)
-        self._schedule_group()
 
     def _answer(self, connection: Connection, number: int, answer: Answer) -> None:
         def arrive() -> None:
@@ -253,7 +267,7 @@ class ServiceProcess:
         except NoRoom:
             self._preparation = None
             if self._admission.is_room_awaited:
-                self._refuse(self._admission.take_all_that_need_room(), DISK_FULL)
+                self._refuse_all(DISK_FULL)
         if self._preparation is None:
             self._admission.note_room()
             self._schedule_group()
@@ -261,14 +275,19 @@ class ServiceProcess:
             life = self.life
             self._scheduler.after(100 * MICROSECOND, lambda: self._run_in(life, self._step_preparation))
 
-    def _expire(self, life: int) -> None:
-        if life == self.life and self._preparation is None:
-            self._refuse(self._admission.take_expired(self._now()), STORAGE_BEHIND)
+    def _expire(self) -> None:
+        if self._preparation is None:
+            latest = self._admission.latest_to_expire(self._now())
+            self._refuse(self._desk.take_arrived(latest), STORAGE_BEHIND)
 
-    def _refuse(self, tickets: list[Ticket[Connection]], refusal: Refused) -> None:
+    def _refuse_all(self, refusal: Refused) -> None:
+        questions, self._questions = self._questions, []
+        self._refuse([*self._desk.take_all(), *questions], refusal)
+
+    def _refuse(self, tickets: list[Ticket], refusal: Refused) -> None:
         assert self.service is not None
         for ticket in tickets:
-            self._answer(ticket.sender, ticket.number, self.service.give_up(ticket.request, refusal))
+            self._answer(ticket.connection, ticket.number, self.service.give_up(ticket.request, refusal))
 
     # Followers and housekeeping
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, cast
 
+from borealis.adjudicator.adjudicator import Adjudicator
 from borealis.adjudicator.service import TransactionService
 from borealis.foundation.errors import InvariantViolation
 from borealis.storage.ordered_map import MemoryMap
@@ -14,6 +16,7 @@ from simulation.client import Machine, Session
 from simulation.disk import VirtualDisk
 from simulation.faults import TWO_ZONE_FAULTS, Fault, FaultPlan, draw_faults
 from simulation.history import History
+from simulation.reference import ReferenceAdjudicator
 from simulation.scheduler import MILLISECOND, SECOND, Scheduler, Task
 from simulation.service_process import ServiceProcess, TransactionsPage
 from simulation.storage_process import SETTINGS, StorageProcess
@@ -29,6 +32,12 @@ class Parts:
     make_service: Callable[..., TransactionService] = TransactionService
     make_replica: Callable[[MemoryMap], Replica] = lambda ordered_map: Replica(ordered_map, SETTINGS)
     storage_process: type[StorageProcess] = StorageProcess
+
+
+REFERENCE: Final = Parts(
+    make_service=partial(TransactionService, make_adjudicator=cast(Callable[..., Adjudicator], ReferenceAdjudicator))
+)
+"""The same world with the adjudicator's specification in its place."""
 
 
 @dataclass(frozen=True)

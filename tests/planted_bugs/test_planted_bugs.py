@@ -1,6 +1,8 @@
-"""Bugs that are planted into the production logic: the simulation must catch each of them, or it proves nothing.
+"""Bugs that are planted into the logic: the simulation must catch each of them, or it proves nothing.
 
-A bug is planted by putting a faulty part in place of a sound one. The simulation then runs seeds, with the kinds of
+A bug is planted by putting a faulty part in place of a sound one: of Python's parts in memory, of the core in C by
+building it anew from a source that was changed. Those that are not easily planted there go into the reference, which
+decides as the core does (tests/unit/adjudicator/test_equivalence.py). The simulation then runs seeds, with the kinds of
 faults that bring such a bug to light, until a checker objects; what it says must be one of the things that this bug
 can cause.
 """
@@ -13,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from borealis.adjudicator import adjudicator, conflicts, outcomes, sequences
+from borealis.adjudicator import adjudicator as production
+from borealis.adjudicator import sequences
 from borealis.adjudicator.service import TransactionService
 from borealis.foundation.identifiers import NO_TIMESTAMP, Position, Timestamp
 from borealis.journal import recovery, segments
@@ -23,9 +26,11 @@ from borealis.storage.apply import ApplyPlan
 from borealis.storage.collector import Collected
 from borealis.storage.ordered_map import MapWriter, MemoryMap, Table
 from borealis.storage.replica import Replica
+from borealis.wire.journal_batch import decode_batch_header
 from simulation.faults import Fault
+from simulation.reference import adjudicator, conflicts, outcomes
 from simulation.storage_process import SETTINGS, StorageProcess
-from simulation.world import Parts, run
+from simulation.world import REFERENCE, Parts, run
 
 SEEDS_MAX = 60
 Plant = Callable[[pytest.MonkeyPatch], Parts]
@@ -43,33 +48,40 @@ def ignore_a_write_in_the_conflict_check(monkeypatch: pytest.MonkeyPatch) -> Par
     sound = adjudicator.footprint_of
 
     def faulty(record: Any) -> Any:
-        return [(conflict_class, keys[1:]) for conflict_class, keys in sound(record)]
+        footprint = sound(record)
+        return footprint._replace(keys=footprint.keys[1:])
 
     monkeypatch.setattr(adjudicator, "footprint_of", faulty)
-    return Parts()
+    return REFERENCE
 
 
 def let_updates_of_a_row_pass_each_other(monkeypatch: pytest.MonkeyPatch) -> Parts:
     update = conflicts.ConflictClass.UPDATE
-    faulty = list(conflicts.CONFLICTING)
-    faulty[update] = tuple(each for each in faulty[update] if each != update)
-    monkeypatch.setattr(conflicts, "CONFLICTING", tuple(faulty))
-    return Parts()
+    faulty = tuple(each for each in conflicts.CONFLICTING[update] if each != update)
+    monkeypatch.setitem(conflicts.CONFLICTING, update, faulty)
+    return REFERENCE
 
 
 def ignore_locks(monkeypatch: pytest.MonkeyPatch) -> Parts:
-    monkeypatch.setattr(conflicts, "_LOCK_SELECTORS", ())
-    return Parts()
+    sound = adjudicator.footprint_of
+
+    def faulty(record: Any) -> Any:
+        footprint = sound(record)
+        writes = len(footprint.keys) - len(record.lock_keys)
+        return footprint._replace(keys=footprint.keys[:writes])
+
+    monkeypatch.setattr(adjudicator, "footprint_of", faulty)
+    return REFERENCE
 
 
 def build_indexes_on_tables_that_change(monkeypatch: pytest.MonkeyPatch) -> Parts:
     monkeypatch.setattr(conflicts.Generation, "_find_row", lambda *_: None)
-    return Parts()
+    return REFERENCE
 
 
 def forget_conflicts_without_raising_the_floor(monkeypatch: pytest.MonkeyPatch) -> Parts:
     monkeypatch.setattr(conflicts.ConflictWindow, "floor", property(lambda _: NO_TIMESTAMP))
-    return Parts()
+    return REFERENCE
 
 
 def acknowledge_before_persisting(monkeypatch: pytest.MonkeyPatch) -> Parts:
@@ -83,10 +95,10 @@ def acknowledge_before_persisting(monkeypatch: pytest.MonkeyPatch) -> Parts:
 
 def publish_before_persisting(monkeypatch: pytest.MonkeyPatch) -> Parts:
     class Hasty(TransactionService):
-        def _append(self, records: Any) -> Any:
-            published = self._adjudicator.published._replace(acknowledged=records[-1].timestamp)
-            self._publish(published, self._adjudicator.lease_start)
-            return super()._append(records)
+        def _append(self, decision: Any, position: Position) -> bytes:
+            last = decode_batch_header(decision.encode(position, self._epoch)).last_timestamp
+            self._publish(self._adjudicator.published._replace(acknowledged=last), self._adjudicator.lease_start)
+            return super()._append(decision, position)
 
     del monkeypatch
     return Parts(make_service=Hasty)
@@ -108,29 +120,29 @@ def publish_one_group_late(monkeypatch: pytest.MonkeyPatch) -> Parts:
 
 
 def admit_what_began_before_the_lease(monkeypatch: pytest.MonkeyPatch) -> Parts:
-    sound = adjudicator.Adjudicator.begin_lease
+    sound = adjudicator.ReferenceAdjudicator.begin_lease
 
     def faulty(self: Any, record: Any) -> None:
         sound(self, record)
         self._lease_start = Timestamp(1)
         self._window = conflicts.ConflictWindow(NO_TIMESTAMP, self._limits.window)
 
-    monkeypatch.setattr(adjudicator.Adjudicator, "begin_lease", faulty)
-    return Parts()
+    monkeypatch.setattr(adjudicator.ReferenceAdjudicator, "begin_lease", faulty)
+    return REFERENCE
 
 
 def answer_outcomes_without_fencing(monkeypatch: pytest.MonkeyPatch) -> Parts:
     monkeypatch.setattr(outcomes.OutcomeMemory, "fence", lambda *_: True)
-    return Parts()
+    return REFERENCE
 
 
 def forget_fencing_what_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Parts:
-    monkeypatch.setattr(adjudicator.Adjudicator, "give_up", lambda _self, _record, refusal: refusal)
-    return Parts()
+    monkeypatch.setattr(adjudicator.ReferenceAdjudicator, "give_up", lambda _self, _record, refusal: refusal)
+    return REFERENCE
 
 
 def forget_outcomes_at_a_restart(monkeypatch: pytest.MonkeyPatch) -> Parts:
-    sound = adjudicator.Adjudicator.begin_lease
+    sound = adjudicator.ReferenceAdjudicator.begin_lease
 
     def faulty(self: Any, record: Any) -> None:
         sound(self, record)
@@ -138,18 +150,18 @@ def forget_outcomes_at_a_restart(monkeypatch: pytest.MonkeyPatch) -> Parts:
             self._outcomes.since, self._published.catalog_version, self._limits.outcomes
         )
 
-    monkeypatch.setattr(adjudicator.Adjudicator, "begin_lease", faulty)
-    return Parts()
+    monkeypatch.setattr(adjudicator.ReferenceAdjudicator, "begin_lease", faulty)
+    return REFERENCE
 
 
 def ignore_the_schema_version(monkeypatch: pytest.MonkeyPatch) -> Parts:
     monkeypatch.setattr(adjudicator, "_refuse_by_catalog", lambda *_: None)
-    return Parts()
+    return REFERENCE
 
 
 def give_out_sequence_values_without_reserving(monkeypatch: pytest.MonkeyPatch) -> Parts:
     sound = sequences.step
-    monkeypatch.setattr(adjudicator, "step", lambda state, call: sound(state, call)._replace(reservation=None))
+    monkeypatch.setattr(production, "step", lambda state, call: sound(state, call)._replace(reservation=None))
     return Parts()
 
 

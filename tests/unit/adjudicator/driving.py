@@ -1,19 +1,36 @@
-"""A driver for adjudicator tests: short words for requests, and a lease to begin with."""
+"""A driver for adjudicator tests: short words for requests, and a lease to begin with.
+
+What decides is either the adjudicator or its specification, `simulation.reference`: the tests hold for both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-from borealis.adjudicator.adjudicator import Adjudicator, AdjudicatorLimits, Decision, Request
+from borealis.adjudicator.adjudicator import Adjudicator, Decision, Request
 from borealis.foundation.identifiers import (
     CatalogVersion,
+    Epoch,
+    Position,
     Relfilenode,
     SchemaVersion,
     Timestamp,
     TransactionId,
 )
 from borealis.wire.commit_messages import Answer, OutcomeQuery, SequenceCall, SequenceOperation
+from borealis.wire.journal_batch import JournalRecord, decode_batch
 from borealis.wire.transaction_record import TransactionRecord, encode_transaction
+from simulation.reference import ReferenceAdjudicator
+from simulation.reference.adjudicator import Decision as ReferenceDecision
+
+AnyAdjudicator: TypeAlias = Adjudicator | ReferenceAdjudicator
+AnyDecision: TypeAlias = Decision | ReferenceDecision
+
+Make: TypeAlias = Callable[..., AnyAdjudicator]
+Start: TypeAlias = "Callable[..., Driver]"
+
+ADJUDICATORS = (Adjudicator, ReferenceAdjudicator)
 
 LEASE = Timestamp(1_000_000_000_000)
 
@@ -69,22 +86,39 @@ def call_next(wanted: int = 1, relfilenode: int = 7, **changes: int) -> Sequence
 class Driver:
     """Decides and confirms; `now` moves by hand."""
 
-    def __init__(self, adjudicator: Adjudicator | None = None, limits: AdjudicatorLimits | None = None) -> None:
+    def __init__(self, adjudicator: AnyAdjudicator) -> None:
         self.now = LEASE
-        self.adjudicator = adjudicator or Adjudicator(limits=limits)
+        self.adjudicator = adjudicator
         self.adjudicator.begin_lease(self.adjudicator.lease_record(self.now))
 
     @property
     def acknowledged(self) -> Timestamp:
         return self.adjudicator.published.acknowledged
 
-    def decide(self, *requests: Request) -> Decision:
+    @property
+    def window_floor(self) -> Timestamp:
+        return window_floor(self.adjudicator)
+
+    def decide(self, *requests: Request) -> AnyDecision:
         return self.adjudicator.decide(self.now, requests)
+
+    def confirm(self, decision: AnyDecision) -> None:
+        self.adjudicator.confirm(decision)  # type: ignore[arg-type]
 
     def run(self, *requests: Request) -> list[Answer]:
         decision = self.decide(*requests)
-        self.adjudicator.confirm(decision)
+        self.confirm(decision)
         return decision.answers
 
     def run_one(self, request: Request) -> Answer:
         return self.run(request)[0]
+
+
+def records_of(decision: AnyDecision) -> list[JournalRecord]:
+    """What goes into the journal; to be asked for before the decision is confirmed."""
+    return decode_batch(decision.encode(Position(0), Epoch(1))).records if decision.has_records else []
+
+
+def window_floor(adjudicator: AnyAdjudicator) -> Timestamp:
+    """Whoever read below it is refused."""
+    return adjudicator.core.window_floor if isinstance(adjudicator, Adjudicator) else adjudicator.window_floor

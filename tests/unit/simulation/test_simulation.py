@@ -11,7 +11,7 @@ from simulation.disk import SECTOR_BYTES, VirtualDisk
 from simulation.faults import Fault
 from simulation.history import Outcome
 from simulation.scheduler import Mailbox, Scheduler, Script, Sleep, Take, Task
-from simulation.world import run
+from simulation.world import REFERENCE, run
 
 ZONE = Path("zone")
 
@@ -25,6 +25,15 @@ def test_a_seed_replays_exactly(seed: int) -> None:
     ]
     assert first.history.grants == second.history.grants
     assert first.violations == second.violations == []
+
+
+@pytest.mark.parametrize("seed", range(10, 16))
+def test_a_seed_goes_the_same_way_with_the_reference(seed: int) -> None:
+    """Every answer of a life is the same, and so is everything that follows from it."""
+    production, reference = run(seed), run(seed, REFERENCE)
+    assert list(map(vars, production.history.attempts)) == list(map(vars, reference.history.attempts))
+    assert production.history.grants == reference.history.grants
+    assert production.violations == reference.violations == []
 
 
 def test_a_world_without_faults_loses_nothing_and_refuses_only_conflicts() -> None:

@@ -1,16 +1,28 @@
+"""The rules about a single record, which are checked twice: in Python, and in C where query processors send them."""
+
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from contextlib import suppress
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from borealis.adjudicator.core import check_record
 from borealis.foundation.errors import Malformed
-from borealis.foundation.identifiers import SchemaVersion, Timestamp, TransactionId
-from borealis.wire.transaction_record import Operation, TransactionRecord, decode_outline, encode_transaction
-from tests.unit.wire.records import record_parts, records
+from borealis.foundation.identifiers import CatalogVersion, Relfilenode, SchemaVersion, Timestamp, TransactionId
+from borealis.wire.transaction_record import (
+    Operation,
+    RelationDelta,
+    TransactionRecord,
+    decode_outline,
+    encode_transaction,
+)
+from tests.unit.wire.records import keys, record_parts, records
 
 ID = TransactionId(bytes(range(16)))
 KEY = b"\x10\0\0\0\1key"
@@ -40,28 +52,89 @@ def test_the_outline_is_that_of_the_record(data: bytes) -> None:
     assert outline.dropped == record.dropped
 
 
+@given(records())
+def test_what_obeys_the_rules_passes_in_c_too(data: bytes) -> None:
+    check_record(data)
+
+
 @given(records(), st.data())
 def test_mutated_records_are_decoded_or_malformed_and_nothing_else(data: bytes, choose: st.DataObject) -> None:
     """Whatever a hostile sender changes: no other exception, and whatever passes obeys the rules."""
     mutated = bytearray(data)
     for _ in range(choose.draw(st.integers(1, 4))):
-        match choose.draw(st.integers(0, 3)):
-            case 0 if mutated:
-                mutated[choose.draw(st.integers(0, len(mutated) - 1))] = choose.draw(st.integers(0, 255))
-            case 1:
-                del mutated[choose.draw(st.integers(0, len(mutated))) :]
-            case 2:
-                mutated += choose.draw(st.binary(max_size=8))
-            case _ if len(mutated) >= 64:
-                field = choose.draw(st.sampled_from([40, 44, 48, 52, 56, 60]))
-                struct.pack_into("<I", mutated, field, choose.draw(st.sampled_from([0, 1, 2, 2**31, 2**32 - 1])))
-    for decode in (TransactionRecord, decode_outline):
-        try:
-            decoded = decode(bytes(mutated))
-        except Malformed:
-            continue
-        if isinstance(decoded, TransactionRecord):
-            _check_rules(decoded)
+        _mutate(mutated, lambda least, most: choose.draw(st.integers(least, most)))
+    _check_alike(bytes(mutated))
+    with suppress(Malformed):
+        decode_outline(bytes(mutated))
+
+
+def test_both_checks_agree_on_many_mutated_records() -> None:
+    random = Random(3)
+    passed = 0
+    for _ in range(20_000):
+        mutated = bytearray(_random_record(random))
+        for _ in range(random.randint(1, 3)):
+            _mutate(mutated, random.randint)
+        passed += _check_alike(bytes(mutated))
+    assert 1_000 < passed < 19_000
+
+
+def _random_record(random: Random) -> bytes:
+    names = [
+        bytes([random.choice((0x10, 0x20)), 0, 0, 0, 1]) + random.randbytes(random.randint(1, 3)) for _ in range(4)
+    ]
+    entry = random.choice((b"", b"entry"))
+    return encode_transaction(
+        ID,
+        Timestamp(1),
+        SchemaVersion(0),
+        writes=[
+            (operation, key, b"" if operation in (4, 6) else b"v")
+            for key, operation in {key: random.randint(1, 6) for key in names[: random.randint(0, 4)]}.items()
+        ],
+        locks=[(random.randint(1, 4), random.choice(names)) for _ in range(random.randint(0, 2))]
+        + [(4, b"\x10\0\0\0\1")] * random.randint(0, 1),
+        catalog_entry=entry,
+        follows_catalog_version=CatalogVersion(1 if entry else 0),
+        invalidates_running=random.random() < 0.5,
+        dropped=[Relfilenode(5)] * random.randint(0, 2),
+        deltas=[RelationDelta(Relfilenode(5), 1, 1)] * random.randint(0, 2),
+    )
+
+
+def _mutate(data: bytearray, draw: Callable[[int, int], int]) -> None:
+    match draw(0, 5):
+        case 0 if data:
+            data[draw(0, len(data) - 1)] = draw(0, 255)
+        case 1 if data:
+            data[draw(0, len(data) - 1)] ^= 1 << draw(0, 7)
+        case 2:
+            del data[draw(max(0, len(data) - 8), len(data)) :]
+        case 3:
+            data += bytes(draw(0, 1) for _ in range(draw(1, 8)))
+        case 4 if len(data) >= 68:
+            # an end, or another length, most likely
+            struct.pack_into("<I", data, draw(64, len(data) - 4), draw(0, 40))
+        case _ if len(data) >= 64:
+            field = 40 + 4 * draw(0, 5)
+            struct.pack_into("<I", data, field, (0, 1, 2, 3, 2**31, 2**32 - 1)[draw(0, 5)])
+
+
+def _check_alike(data: bytes) -> bool:
+    """Whether the record passes both checks; fails if it passes one of them only, or breaks a rule."""
+    verdicts = [_is_sound(check, data) for check in (TransactionRecord, check_record)]
+    assert verdicts[0] == verdicts[1], data.hex()
+    if verdicts[0]:
+        _check_rules(TransactionRecord(data))
+    return verdicts[0]
+
+
+def _is_sound(check: Callable[[bytes], object], data: bytes) -> bool:
+    try:
+        check(data)
+    except Malformed:
+        return False
+    return True
 
 
 def _check_rules(record: TransactionRecord) -> None:
@@ -128,13 +201,22 @@ def patched(data: bytes, offset: int, field: bytes) -> bytes:
     ],
 )
 def test_a_record_that_breaks_a_rule_is_malformed(data: bytes, rule: str) -> None:
-    with pytest.raises(Malformed, match=rule):
-        TransactionRecord(data)
+    for check in (TransactionRecord, check_record):
+        with pytest.raises(Malformed, match=rule):
+            check(data)
 
 
 def test_keys_may_come_in_any_order() -> None:
     writes = [(1, KEY + b"2", b"v"), (4, KEY, b""), (1, KEY + b"1", b"w")]
-    assert list(TransactionRecord(encode_transaction(ID, Timestamp(1), writes=writes)).writes()) == writes
+    data = encode_transaction(ID, Timestamp(1), writes=writes)
+    check_record(data)
+    assert list(TransactionRecord(data).writes()) == writes
+
+
+@given(st.lists(keys(), min_size=2, max_size=40), st.booleans())
+def test_a_key_that_occurs_twice_is_found_in_any_order(names: list[bytes], is_ascending: bool) -> None:
+    writes = [(1, key, b"v") for key in (sorted(names) if is_ascending else names)]
+    assert _check_alike(encode_transaction(ID, Timestamp(1), writes=writes)) == (len(set(names)) == len(names))
 
 
 def test_a_record_of_locks_alone_is_fine() -> None:
