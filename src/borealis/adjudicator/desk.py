@@ -140,7 +140,7 @@ class CommitDesk:
         return int(self._library.tx_desk_decidable_bytes(self._address, bytes_max))
 
     def decide(self, core: Core, bytes_max: int) -> int:
-        """Have transactions decided in the group of the core, in their order, until the next would go over the bound."""
+        """Have transactions decided in the core's group, in their order, until the next would go over the bound."""
         if core is not self._core:
             raise InvariantViolation("a desk was asked to have another core decide")
         return int(self._library.tx_desk_decide(self._address, bytes_max))
