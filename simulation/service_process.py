@@ -232,6 +232,7 @@ class ServiceProcess:
             self._questions = questions + self._questions
             self._admission.await_room()
             self._prepare_spare(needed.spare_bytes)
+            self._schedule_group()
             return
         for ticket, answer in [*self._desk.take_decided(), *zip(questions, answers, strict=True)]:
             self._tick()
@@ -281,8 +282,10 @@ class ServiceProcess:
             self._refuse(self._desk.take_arrived(latest), STORAGE_BEHIND)
 
     def _refuse_all(self, refusal: Refused) -> None:
-        questions, self._questions = self._questions, []
-        self._refuse([*self._desk.take_all(), *questions], refusal)
+        """Whatever waits for the journal; an outcome that is asked for may be that of a commit."""
+        sequences = [each for each in self._questions if type(each.request) is SequenceCall]
+        self._questions = [each for each in self._questions if type(each.request) is not SequenceCall]
+        self._refuse([*self._desk.take_all(), *sequences], refusal)
 
     def _refuse(self, tickets: list[Ticket], refusal: Refused) -> None:
         assert self.service is not None

@@ -162,6 +162,7 @@ class TransactionServer:
             self._questions = questions + self._questions
             self._admission.await_room()
             self._prepare_spare(needed.spare_bytes, is_urgent=True)
+            self._schedule_group()  # of the questions that need no room
             return
         self._desk.answer()
         for question, answer in zip(questions, answers, strict=True):
@@ -186,11 +187,14 @@ class TransactionServer:
             self._watch_expiry()
 
     def _refuse_all(self, refusal: Refused) -> None:
-        """Whatever waits."""
+        """Whatever waits for the journal. Not those who ask for an outcome: it may be that of a commit."""
         self._desk.refuse(refusal)
         questions, self._questions = self._questions, []
         for question in questions:
-            self._desk.reply(question.connection, question.number, refusal)
+            if type(question.request) is SequenceCall:
+                self._desk.reply(question.connection, question.number, refusal)
+            else:
+                self._questions.append(question)
 
     def _prepare_spare(self, spare_bytes: int, is_urgent: bool) -> None:
         self._is_spare_urgent = is_urgent

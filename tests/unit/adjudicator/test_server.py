@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import struct
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from borealis.wire.commit_messages import (
     SequenceCall,
     SequenceGrant,
     SequenceOperation,
+    decode_answer,
     encode_hello,
     encode_outcome_query,
     encode_sequence_call,
@@ -338,6 +340,30 @@ def test_a_giant_that_finds_no_room_is_refused_and_smaller_ones_are_not(start: S
         committed(client.commit(b"%d" % number, os.urandom(50_000)))
     resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (soft, hard))
     committed(client.commit(b"giant", bytes(5_000_000)))
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit")
+def test_a_question_about_an_outcome_is_not_refused_with_the_commits_that_find_no_room(start: Start) -> None:
+    """Whoever asks for the outcome of a commit that is durable, in the turn in which a giant finds no room."""
+    service = start()
+    asking, giant = Client(service), Client(service)
+    record = TransactionRecord(asking.record(b"a"))
+    outcome = committed(asking.ask(CommitFrame.COMMIT, bytes(record.data)))
+    query = encode_outcome_query(OutcomeQuery(record.transaction_id, record.read_timestamp))
+    assert service.process is not None
+    pid = service.process.pid
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (2**20, resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]))
+    frame = encode_frame(CommitFrame.COMMIT, 2, giant.record(b"giant", bytes(2_000_000)))
+    giant.post_raw(frame[:-1])
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+    giant.post_raw(frame[-1:])
+    asking.post(CommitFrame.OUTCOME, query)
+    os.kill(pid, signal.SIGCONT)
+    assert asking.await_answer() == outcome
+    answer = giant.await_frame()
+    assert answer is not None
+    assert refused(decode_answer(answer.type, answer.payload)).reason is Reason.DISK_FULL
 
 
 @pytest.fixture
