@@ -308,10 +308,13 @@ BUGS = [
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_planted_bug_is_caught(bug: PlantedBug, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = bug.plant(monkeypatch)
+    catch(bug.plant(monkeypatch), bug.faults, bug.caught_as)
+
+
+def catch(parts: Parts, faults: Sequence[Fault], caught_as: Sequence[str]) -> None:
     for seed in range(SEEDS_MAX):
-        kinds = {violation.kind for violation in run(seed, parts, list(bug.faults)).violations}
+        kinds = {violation.kind for violation in run(seed, parts, list(faults)).violations}
         if kinds:
-            assert kinds.intersection(bug.caught_as), f"seed {seed} was only caught as {sorted(kinds)}"
+            assert kinds.intersection(caught_as), f"seed {seed} was only caught as {sorted(kinds)}"
             return
     pytest.fail(f"{SEEDS_MAX} seeds did not catch it")

@@ -328,10 +328,7 @@ def test_any_history(limits: AdjudicatorLimits, steps: list[Step]) -> None:
 @pytest.mark.parametrize("limits", LIMITS, ids=range(len(LIMITS)))
 def test_a_long_history(limits: AdjudicatorLimits) -> None:
     """And one that shows every kind of answer, or it would compare little."""
-    history = History(limits)
-    random = Random(20)
-    for step in random_steps(random, 3000):
-        history.take(step)
+    history = long_history(limits)
     kinds = {_kind(answer) for answer in history.answers}
     expected = {Committed, OutcomeUnknown, SequenceGrant, Reason.DATA_CONFLICT, Reason.SCHEMA_CONFLICT}
     expected |= {Reason.FORGOTTEN, Reason.MALFORMED, Reason.TOO_OLD}
@@ -340,6 +337,13 @@ def test_a_long_history(limits: AdjudicatorLimits) -> None:
 
 def _kind(answer: Answer) -> object:
     return answer.reason if isinstance(answer, Refused) else type(answer)
+
+
+def long_history(limits: AdjudicatorLimits) -> History:
+    history = History(limits)
+    for step in random_steps(Random(20), 3000):
+        history.take(step)
+    return history
 
 
 def random_steps(random: Random, count: int) -> Iterator[Step]:
