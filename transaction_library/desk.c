@@ -209,13 +209,7 @@ release_request(struct tx_desk *desk, struct connection *connection)
 		memmove(connection->buffer, connection->buffer + connection->next, rest);
 	connection->next = 0;
 	connection->filled = rest;
-	if (rest == 0 && connection->capacity > KEPT_BYTES_MAX)
-	{
-		free(connection->buffer);
-		connection->buffer = NULL;
-		connection->capacity = 0;
-	}
-	else if (connection->capacity > KEPT_BYTES_MAX && rest <= connection->capacity / 4)
+	if (connection->capacity > KEPT_BYTES_MAX && rest <= connection->capacity / 4)
 	{
 		connection->capacity = rest > KEPT_BYTES_MAX ? rest : KEPT_BYTES_MAX;
 		connection->buffer = tx_resize(connection->buffer, connection->capacity, 1);

@@ -156,8 +156,6 @@ receive_from(struct tx_desk *desk, struct connection *connection, uint64_t now, 
 	uint64_t	request = 0;
 	size_t		received = 0;
 
-	if (connection->payload_bytes == 0 && connection->next > 0)
-		release_request(desk, connection);
 	while (received < turn_bytes)
 	{
 		size_t		space;

@@ -129,10 +129,11 @@ class Service:
         self.questions: list[Question] = []
         """All that were ever asked."""
 
-    def connect(self, greets: bool = True, send_buffer_bytes: int | None = None) -> Peer:
+    def connect(self, greets: bool = True, buffer_bytes: int | None = None) -> Peer:
         ours, theirs = socket.socketpair()
-        if send_buffer_bytes is not None:
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+        if buffer_bytes is not None:
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
         self.desk.adopt(ours)
         peer = Peer(theirs)
         self.peers.append(peer)
@@ -145,10 +146,14 @@ class Service:
     def connect_many(self, count: int) -> list[Peer]:
         return [self.connect() for _ in range(count)]
 
+    @property
+    def is_readable(self) -> bool:
+        return bool(select.select([self.desk.descriptor], [], [], 0)[0])
+
     def receive(self) -> list[Question]:
         """Everything that has been posted."""
         questions: list[Question] = []
-        while select.select([self.desk.descriptor], [], [], 0)[0]:
+        while self.is_readable:
             questions += self.desk.receive(self.now)
         self.questions += questions
         return questions

@@ -94,6 +94,8 @@ def test_questions_come_to_python_with_whom_to_answer(service: Service) -> None:
     asked, called = service.receive()
     assert (asked.number, asked.request) == (7, query)
     assert (called.number, called.request) == (8, NEXT)
+    asking.post_raw(b"\1")
+    assert service.receive() == []
     service.desk.reply(called.connection, 8, SequenceGrant(1, 3, True))
     service.desk.reply(asked.connection, 7, OutcomeUnknown())
     assert calling.answer() == SequenceGrant(1, 3, True)
@@ -449,7 +451,7 @@ def test_an_answer_never_reaches_another_connection(service: Service) -> None:
 
 
 def test_a_peer_that_reads_no_answers_holds_nobody_up(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    lazy = service.connect(send_buffer_bytes=4096)
+    lazy = service.connect(buffer_bytes=4096)
     witness = service.connect()
     query = encode_outcome_query(OutcomeQuery(TransactionId(bytes(16)), LEASE))
     with caplog.at_level(logging.WARNING):
