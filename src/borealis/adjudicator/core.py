@@ -153,7 +153,8 @@ class Core:
     def dropped(self) -> list[Relfilenode]:
         """What the transactions of the group have dropped."""
         group = self._group
-        return [Relfilenode(relfilenode) for relfilenode in group.dropped[: group.dropped_count]]
+        count = group.dropped_count
+        return [Relfilenode(relfilenode) for relfilenode in group.dropped[:count]] if count else []
 
     def seal(self, position: Position, epoch: Epoch) -> bytes:
         """The batch of the group, for this place in the journal."""
