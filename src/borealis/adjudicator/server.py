@@ -43,6 +43,7 @@ _SPARE_RETRY_NS: Final = NANOSECONDS_PER_SECOND
 _EXIT_INVARIANT: Final = 70
 _SOCKET_PERMISSIONS: Final = 0o660
 _BACKLOG: Final = 1024
+_ACCEPTS_PER_TURN: Final = 64
 # Descriptors ran out: until then others may have been closed.
 _ACCEPT_PAUSE_SECONDS: Final = 0.1
 
@@ -117,10 +118,19 @@ class TransactionServer:
     def _receive(self) -> None:
         """Something has arrived on the commit socket."""
         try:
-            self._questions += self._desk.receive(self._clock.now())
+            questions = self._desk.receive(self._clock.now())
+            if questions:
+                self._take_in(questions)
             self._run_group()
         except BaseException as error:
             die(error)
+
+    def _take_in(self, questions: list[Question]) -> None:
+        """Those that need the journal may have to wait; whoever asked may be gone by then."""
+        room = self._settings.admission.waiting_max - len(self._questions)
+        for question in questions[room:]:
+            self._desk.reply(question.connection, question.number, STORAGE_BEHIND)
+        self._questions += questions[:room]
 
     def _run_later(self) -> None:
         self._is_group_due = False
@@ -310,8 +320,8 @@ class TransactionServer:
 
     def _accept(self, listener: socket.socket) -> None:
         try:
-            while True:
-                connection, _ = listener.accept()
+            for _ in range(_ACCEPTS_PER_TURN):
+                connection, _address = listener.accept()
                 self._desk.adopt(connection)
         except (BlockingIOError, ConnectionAbortedError, InterruptedError):
             return
