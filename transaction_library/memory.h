@@ -68,33 +68,50 @@ store_u64(uint8_t *at, uint64_t value)
 		at[byte] = (uint8_t) (value >> 8 * byte);
 }
 
-/* A hash of bytes for tables in memory, after MurmurHash64A (Appleby, public domain). */
+static inline void
+sip_round(uint64_t state[4])
+{
+	state[0] += state[1];
+	state[2] += state[3];
+	state[1] = (state[1] << 13 | state[1] >> 51) ^ state[0];
+	state[3] = (state[3] << 16 | state[3] >> 48) ^ state[2];
+	state[0] = state[0] << 32 | state[0] >> 32;
+	state[2] += state[1];
+	state[0] += state[3];
+	state[1] = (state[1] << 17 | state[1] >> 47) ^ state[2];
+	state[3] = (state[3] << 21 | state[3] >> 43) ^ state[0];
+	state[2] = state[2] << 32 | state[2] >> 32;
+}
+
+/*
+ * A hash of bytes for tables in memory: SipHash-1-3 (Aumasson and Bernstein 2012) with a key made of the seed. Users choose
+ * what is in their keys; with a simpler function they could choose keys that meet in one place of the table, whatever the
+ * seed.
+ */
 static inline uint64_t
 hash_bytes(const uint8_t *data, size_t length, uint64_t seed)
 {
-	const uint64_t multiplier = 0xc6a4a7935bd1e995u;
-	uint64_t	hash = seed ^ length * multiplier;
+	uint64_t	state[4] = {0x736f6d6570736575u ^ seed, 0x646f72616e646f6du ^ ~seed, 0x6c7967656e657261u ^ seed,
+							0x7465646279746573u ^ ~seed};
+	uint64_t	word;
+	uint64_t	last = (uint64_t) length << 56;
 
 	for (; length >= 8; data += 8, length -= 8)
 	{
-		uint64_t	word;
-
-		memcpy(&word, data, 8);
-		word *= multiplier;
-		word ^= word >> 47;
-		word *= multiplier;
-		hash = (hash ^ word) * multiplier;
+		word = load_u64(data);
+		state[3] ^= word;
+		sip_round(state);
+		state[0] ^= word;
 	}
-	if (length > 0)
-	{
-		uint64_t	word = 0;
-
-		memcpy(&word, data, length);
-		hash = (hash ^ word) * multiplier;
-	}
-	hash ^= hash >> 47;
-	hash *= multiplier;
-	return hash ^ hash >> 47;
+	for (size_t byte = 0; byte < length; byte++)
+		last |= (uint64_t) data[byte] << 8 * byte;
+	state[3] ^= last;
+	sip_round(state);
+	state[0] ^= last;
+	state[2] ^= 0xff;
+	for (int round = 0; round < 3; round++)
+		sip_round(state);
+	return state[0] ^ state[1] ^ state[2] ^ state[3];
 }
 
 #endif

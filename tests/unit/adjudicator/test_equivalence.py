@@ -190,7 +190,7 @@ class History:
         match step:
             case Group(advance, requests):
                 self._now = self._moved(advance)
-                self._decide([self._request(each) for each in requests])
+                self.decide([self._request(each) for each in requests])
             case GiveUp(again, read):
                 record = TransactionRecord(encode_transaction(*self._identity(again, read)))
                 refusal = Refused(Reason.DISK_FULL, "full")
@@ -198,15 +198,15 @@ class History:
                 assert answers[0] == answers[1]
             case Forget(advance, oldest_active):
                 for life in self._lives:
-                    life.forget(self._moved(advance), self._timestamp(oldest_active))
+                    life.forget(self._moved(advance), self.timestamp(oldest_active))
             case Restart(checkpoint):
                 self._restart(checkpoint)
-        self._compare()
+        self.compare()
 
     def _moved(self, advance: int) -> Timestamp:
         return Timestamp(max(1, self._now + advance))
 
-    def _timestamp(self, back: int) -> Timestamp:
+    def timestamp(self, back: int) -> Timestamp:
         """That of a commit, counted back from the newest; -1 is the future."""
         if back < 0:
             return Timestamp(self._lives.reference.published.acknowledged + 1)
@@ -216,7 +216,7 @@ class History:
 
     def _identity(self, again: int, back: int) -> OutcomeQuery:
         """Mostly a transaction is sent, and asked for, with the same read timestamp; nothing relies on it."""
-        read = self._timestamp(back)
+        read = self.timestamp(back)
         if not 0 < again <= len(self._identities):
             self._identities.append(OutcomeQuery(transaction_id(len(self._identities)), read))
             again = 1
@@ -251,7 +251,7 @@ class History:
             )
         )
 
-    def _decide(self, requests: list[Any]) -> None:
+    def decide(self, requests: list[Any]) -> None:
         reference, production = self._lives
         expected, decision = reference.decide(self._now, requests), production.decide(self._now, requests)
         assert list(map(_blurred, decision.answers)) == list(map(_blurred, expected.answers))
@@ -267,7 +267,7 @@ class History:
                 self._commits.append(answer.timestamp)
         self.answers += expected.answers
 
-    def _compare(self) -> None:
+    def compare(self) -> None:
         reference, production = self._lives
         assert production.published == reference.published
         assert production.lease_start == reference.lease_start
@@ -289,7 +289,7 @@ class History:
         )
         self._lives = self._recover(back)
         self._checkpoints.append((before, len(self._journal)))
-        self._compare()
+        self.compare()
         after = self._lives.reference.checkpoint(self._position)
         assert after._replace(reservations=[]) == before._replace(reservations=[])
         self._begin_lease()
@@ -386,6 +386,23 @@ def random_steps(random: Random, count: int) -> Iterator[Step]:
             yield GiveUp(again(), read())
         else:
             yield Group(advance(), [request() for _ in range(random.randint(0, 5))])
+
+
+def test_many_keys_and_long_ones() -> None:
+    """More than fit into the first table and the first piece of memory of a generation, several times over."""
+    random = Random(5)
+    keys = [b"\x10\0\0\0\1" + random.randbytes(random.choice((1, 8, 40, 1957))) for _ in range(4_000)]
+    history = History(AdjudicatorLimits(WindowLimits(3_000_000, 1_000_000)))
+    for group in range(20):
+        records = []
+        for number in range(30):
+            writes = [(random.randint(1, 3), key, b"v") for key in dict.fromkeys(random.choices(keys, k=40))]
+            locks = [(random.randint(1, 4), key) for key in random.choices(keys, k=4)]
+            identifier, read = transaction_id(30 * group + number), history.timestamp(random.randint(0, 50))
+            records.append(TransactionRecord(encode_transaction(identifier, read, writes=writes, locks=locks)))
+        history.decide(records)
+        history.compare()
+    assert {_kind(answer) for answer in history.answers} >= {Committed, Reason.DATA_CONFLICT, Reason.FORGOTTEN}
 
 
 def test_checksums_are_those_of_zlib() -> None:
