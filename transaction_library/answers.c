@@ -21,6 +21,12 @@ encode_two_words(uint8_t *frame, uint64_t request, enum frame_type type, uint64_
 }
 
 size_t
+encode_empty(uint8_t *frame, uint64_t request, enum frame_type type)
+{
+	return encode_header(frame, request, type, 0);
+}
+
+size_t
 encode_greeting(uint8_t *frame, uint64_t request, uint64_t lease_start, uint64_t transaction_bytes_max)
 {
 	return encode_two_words(frame, request, FRAME_HELLO_OK, lease_start, transaction_bytes_max);
@@ -50,7 +56,7 @@ encode_answer(uint8_t *frame, uint64_t request, const struct tx_answer *answer)
 		case TX_REFUSED:
 			return encode_refusal(frame, request, FRAME_REJECTED, answer->reason, answer->text);
 		case TX_UNKNOWN:
-			return encode_header(frame, request, FRAME_UNKNOWN, 0);
+			return encode_empty(frame, request, FRAME_UNKNOWN);
 	}
 	abort();
 }

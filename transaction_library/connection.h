@@ -8,12 +8,14 @@
 
 #include "answers.h"
 #include "desk.h"
+#include "reservations.h"
 
 enum stage
 {
 	UNGREETED,
 	IDLE, /* no request is under way */
 	QUEUED, /* its transaction waits to be decided */
+	HELD, /* its transaction waits for the end of a reservation */
 	DECIDED, /* it has been, the answer is not sent yet */
 	ASKED /* its request is Python's */
 };
@@ -35,7 +37,7 @@ struct connection
 	uint64_t	counted_bytes; /* its share of the intake */
 	uint64_t	arrival;
 	struct tx_answer answer; /* when decided */
-	/* In the list of those that are queued, or of those that are decided. */
+	/* In the list of those that are queued, held, or decided. */
 	struct connection *before;
 	struct connection *after;
 };
@@ -65,8 +67,12 @@ struct tx_desk
 	int			event_set;
 	uint64_t	intake_bytes;
 	struct connection_list queued;
+	struct connection_list held;
 	struct connection_list decided;
+	struct reservations reservations;
 	int			is_oldest_gone; /* the oldest arrival is to be found again */
+	int			is_oldest_held_gone;
+	int			is_reservation_gone; /* what it held may be let go */
 	struct slot *slots;
 	uint32_t	slot_count;
 	uint32_t	first_free;
@@ -90,7 +96,11 @@ extern void release_request(struct tx_desk *desk, struct connection *connection)
 extern int	count_held_bytes(struct tx_desk *desk, struct connection *connection);
 /* Queue the transaction that is under way, or turn it away. */
 extern int	queue_transaction(struct tx_desk *desk, struct connection *connection, uint64_t now);
-extern void find_oldest_arrival(struct tx_desk *desk);
+/* What connections have left behind that were closed: to be called when no list is being walked through. */
+extern void settle(struct tx_desk *desk);
+/* From here on others' transactions on these tables are held, whatever is queued of them included. */
+extern int	take_reservation(struct tx_desk *desk, struct connection *connection, uint64_t request, const uint8_t *tables,
+							 uint32_t length, uint64_t now);
 extern void add_event(struct tx_desk *desk, uint64_t connection, uint64_t request, uint32_t type, const void *payload,
 					  size_t length);
 

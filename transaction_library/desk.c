@@ -48,6 +48,7 @@ tx_desk_close(struct tx_desk *desk)
 	free(desk->slots);
 	free(desk->events);
 	free(desk->event_texts);
+	release_aged_reservations(&desk->reservations, UINT64_MAX);
 	free(desk);
 }
 
@@ -156,6 +157,25 @@ batch_bytes_of(const struct connection *connection)
 }
 
 static void
+unhold(struct tx_desk *desk, struct connection *connection)
+{
+	unlink_from(&desk->held, connection);
+	desk->state.held--;
+	if (connection->arrival == desk->state.oldest_held)
+		desk->is_oldest_held_gone = 1;
+}
+
+static void
+hold(struct tx_desk *desk, struct connection *connection)
+{
+	connection->stage = HELD;
+	link_last(&desk->held, connection);
+	desk->state.held++;
+	if (desk->state.held == 1 || connection->arrival < desk->state.oldest_held)
+		desk->state.oldest_held = connection->arrival;
+}
+
+static void
 unqueue(struct tx_desk *desk, struct connection *connection)
 {
 	unlink_from(&desk->queued, connection);
@@ -165,11 +185,83 @@ unqueue(struct tx_desk *desk, struct connection *connection)
 		desk->is_oldest_gone = 1;
 }
 
+static void
+enqueue(struct tx_desk *desk, struct connection *connection)
+{
+	connection->stage = QUEUED;
+	link_last(&desk->queued, connection);
+	if (desk->state.queued == 0 || connection->arrival < desk->state.oldest_arrival)
+	{
+		desk->state.oldest_arrival = connection->arrival;
+		desk->is_oldest_gone = 0;
+	}
+	desk->state.queued++;
+	desk->state.queued_bytes += batch_bytes_of(connection);
+}
+
+static int
+must_be_held(const struct tx_desk *desk, const struct connection *connection)
+{
+	return is_held_back(&desk->reservations, connection->id, connection->buffer + connection->payload_at,
+						connection->payload_bytes);
+}
+
+/* A reservation has ended: queue what no other one holds. */
+static void
+let_go(struct tx_desk *desk)
+{
+	for (struct connection *each = desk->held.first, *after; each != NULL; each = after)
+	{
+		after = each->after;
+		if (must_be_held(desk, each))
+			continue;
+		unhold(desk, each);
+		enqueue(desk, each);
+	}
+}
+
+int
+take_reservation(struct tx_desk *desk, struct connection *connection, uint64_t request, const uint8_t *tables,
+				 uint32_t length, uint64_t now)
+{
+	uint8_t		frame[ANSWER_BYTES_MAX];
+
+	if (length == 0 || length % 4 != 0)
+		return dismiss(desk, connection, request, TX_MALFORMED, "a RESERVE has the wrong length");
+	for (uint32_t at = 0; at < length; at += 4)
+		if (load_u32(tables + at) == 0)
+			return dismiss(desk, connection, request, TX_MALFORMED, "a relfilenode to reserve is zero");
+	reserve(&desk->reservations, connection->id, now, tables, length / 4);
+	let_go(desk); /* of an earlier one */
+	for (struct connection *each = desk->queued.first, *after; each != NULL; each = after)
+	{
+		after = each->after;
+		if (!must_be_held(desk, each))
+			continue;
+		unqueue(desk, each);
+		hold(desk, each);
+	}
+	release_request(desk, connection);
+	return send_frame(desk, connection, frame, encode_empty(frame, request, FRAME_RESERVED));
+}
+
+void
+tx_desk_release_aged(struct tx_desk *desk, uint64_t now)
+{
+	uint64_t	age = desk->limits.reservation_ns_max;
+
+	if (now >= age && release_aged_reservations(&desk->reservations, now - age))
+		desk->is_reservation_gone = 1;
+	settle(desk);
+}
+
 void
 close_connection(struct tx_desk *desk, struct connection *connection)
 {
 	if (connection->stage == QUEUED)
 		unqueue(desk, connection);
+	else if (connection->stage == HELD)
+		unhold(desk, connection);
 	else if (connection->stage == DECIDED)
 		unlink_from(&desk->decided, connection);
 	desk->intake_bytes -= connection->counted_bytes;
@@ -177,6 +269,8 @@ close_connection(struct tx_desk *desk, struct connection *connection)
 	close(connection->descriptor);
 	give_slot_back(desk, (uint32_t) (connection->id & (SLOT_COUNT_MAX - 1)));
 	desk->state.connections--;
+	if (release_reservation(&desk->reservations, connection->id))
+		desk->is_reservation_gone = 1;
 	free(connection->buffer);
 	free(connection);
 }
@@ -305,6 +399,7 @@ tx_desk_answer(struct tx_desk *desk)
 		unlink_from(&desk->decided, connection);
 		send_answer(desk, connection, &connection->answer);
 	}
+	settle(desk);
 }
 
 void
@@ -317,6 +412,7 @@ tx_desk_reply(struct tx_desk *desk, uint64_t id, const uint8_t *frame, size_t le
 	connection->stage = IDLE;
 	release_request(desk, connection);
 	send_frame(desk, connection, frame, length);
+	settle(desk);
 }
 
 void
@@ -328,24 +424,34 @@ tx_desk_dismiss(struct tx_desk *desk, uint64_t id, const uint8_t *frame, size_t 
 		return;
 	is_sent(connection, frame, length);
 	close_connection(desk, connection);
-	find_oldest_arrival(desk);
+	settle(desk);
 }
 
 /* The queue */
 
-void
-find_oldest_arrival(struct tx_desk *desk)
+/* The clock may step backwards: the first need not be the oldest. */
+static uint64_t
+oldest_of(const struct connection_list *list)
 {
 	uint64_t	oldest = UINT64_MAX;
 
-	if (!desk->is_oldest_gone)
-		return;
-	desk->is_oldest_gone = 0;
-	/* The clock may step backwards: the first need not be the oldest. */
-	for (const struct connection *each = desk->queued.first; each != NULL; each = each->after)
+	for (const struct connection *each = list->first; each != NULL; each = each->after)
 		if (each->arrival < oldest)
 			oldest = each->arrival;
-	desk->state.oldest_arrival = desk->queued.first != NULL ? oldest : 0;
+	return list->first != NULL ? oldest : 0;
+}
+
+void
+settle(struct tx_desk *desk)
+{
+	if (desk->is_reservation_gone)
+		let_go(desk);
+	desk->is_reservation_gone = 0;
+	if (desk->is_oldest_gone)
+		desk->state.oldest_arrival = oldest_of(&desk->queued);
+	if (desk->is_oldest_held_gone)
+		desk->state.oldest_held = oldest_of(&desk->held);
+	desk->is_oldest_gone = desk->is_oldest_held_gone = 0;
 }
 
 /* Refuse a transaction undecided, fenced, so that no copy that is still on its way can get in. */
@@ -369,18 +475,13 @@ turn_away(struct tx_desk *desk, struct connection *connection, uint32_t reason, 
 int
 queue_transaction(struct tx_desk *desk, struct connection *connection, uint64_t now)
 {
-	if (desk->state.queued >= desk->limits.queued_max)
+	if (desk->state.queued + desk->state.held >= desk->limits.queued_max)
 		return turn_away(desk, connection, TX_STORAGE_BEHIND, "storage is too far behind the journal; try again later");
-	connection->stage = QUEUED;
 	connection->arrival = now;
-	link_last(&desk->queued, connection);
-	if (desk->state.queued == 0 || now < desk->state.oldest_arrival)
-	{
-		desk->state.oldest_arrival = now;
-		desk->is_oldest_gone = 0;
-	}
-	desk->state.queued++;
-	desk->state.queued_bytes += batch_bytes_of(connection);
+	if (must_be_held(desk, connection))
+		hold(desk, connection);
+	else
+		enqueue(desk, connection);
 	return 1;
 }
 
@@ -424,24 +525,37 @@ tx_desk_decide(struct tx_desk *desk, uint64_t bytes_max)
 		connection->stage = DECIDED;
 		release_request(desk, connection);
 	}
-	find_oldest_arrival(desk);
+	settle(desk);
+	return count;
+}
+
+static uint64_t
+refuse_of(struct tx_desk *desk, struct connection_list *list, void (*take_out) (struct tx_desk *, struct connection *),
+		  uint64_t arrived_at_most, uint32_t reason, const char *text)
+{
+	uint64_t	count = 0;
+
+	for (struct connection *each = list->first, *after; each != NULL; each = after)
+	{
+		after = each->after;
+		if (each->arrival > arrived_at_most)
+			continue;
+		take_out(desk, each);
+		turn_away(desk, each, reason, text);
+		count++;
+	}
+	settle(desk);
 	return count;
 }
 
 uint64_t
 tx_desk_refuse(struct tx_desk *desk, uint64_t arrived_at_most, uint32_t reason, const char *text)
 {
-	uint64_t	count = 0;
+	return refuse_of(desk, &desk->queued, unqueue, arrived_at_most, reason, text);
+}
 
-	for (struct connection *each = desk->queued.first, *after; each != NULL; each = after)
-	{
-		after = each->after;
-		if (each->arrival > arrived_at_most)
-			continue;
-		unqueue(desk, each);
-		turn_away(desk, each, reason, text);
-		count++;
-	}
-	find_oldest_arrival(desk);
-	return count;
+uint64_t
+tx_desk_refuse_held(struct tx_desk *desk, uint64_t arrived_at_most, uint32_t reason, const char *text)
+{
+	return refuse_of(desk, &desk->held, unhold, arrived_at_most, reason, text);
 }

@@ -16,6 +16,7 @@ struct tx_desk_limits
 	uint64_t	transaction_bytes_max; /* payload of a COMMIT */
 	uint64_t	intake_bytes_max; /* bytes that arrive or wait, over all connections; small requests do not count */
 	uint64_t	queued_max; /* transactions; one more is refused at once, with TX_STORAGE_BEHIND, after fencing it */
+	uint64_t	reservation_ns_max; /* a reservation ends then, whatever its connection does */
 };
 
 /* A request that Python answers (OUTCOME, SEQUENCE), or a connection that was dismissed (type 0; `payload` says why). */
@@ -30,9 +31,11 @@ struct tx_event
 
 struct tx_desk_state
 {
-	uint64_t	queued; /* transactions that wait to be decided */
+	uint64_t	queued; /* transactions that wait to be decided, without those that are held */
 	uint64_t	queued_bytes; /* what a batch of all of them takes at most, without the batch's header */
 	uint64_t	oldest_arrival; /* the least of those that wait; 0 if none does */
+	uint64_t	held; /* transactions that a reservation holds (reservations.h) */
+	uint64_t	oldest_held; /* the least of their arrivals; 0 if there is none */
 	uint64_t	connections;
 	uint64_t	events;
 	const struct tx_event *event; /* array of `events`: of the last tx_desk_receive, and dismissals since */
@@ -63,5 +66,9 @@ TX_API void tx_desk_reply(struct tx_desk *desk, uint64_t connection, const uint8
 TX_API void tx_desk_dismiss(struct tx_desk *desk, uint64_t connection, const uint8_t *frame, size_t length);
 /* Refuse those that have waited since `arrived_at_most` or longer, after fencing each. Returns how many. */
 TX_API uint64_t tx_desk_refuse(struct tx_desk *desk, uint64_t arrived_at_most, uint32_t reason, const char *text);
+/* The same for those that are held. */
+TX_API uint64_t tx_desk_refuse_held(struct tx_desk *desk, uint64_t arrived_at_most, uint32_t reason, const char *text);
+/* End reservations that are too old; what they held is queued. */
+TX_API void tx_desk_release_aged(struct tx_desk *desk, uint64_t now);
 
 #endif

@@ -61,6 +61,8 @@ payload_bytes_max(const struct tx_desk *desk, const struct connection *connectio
 			return OUTCOME_BYTES;
 		case FRAME_SEQUENCE:
 			return SEQUENCE_BYTES;
+		case FRAME_RESERVE:
+			return RESERVE_BYTES_MAX;
 		default:
 			return -1;
 	}
@@ -99,6 +101,8 @@ take_frame(struct tx_desk *desk, struct connection *connection, const uint8_t *f
 	if (connection->stage != IDLE)
 		return dismiss(desk, connection, request, TX_MALFORMED,
 					   "a second request came before the first was answered");
+	if (frame[4] == FRAME_RESERVE)
+		return take_reservation(desk, connection, request, payload, length, now);
 	connection->frame_type = frame[4];
 	connection->request = request;
 	connection->payload_at = (size_t) (payload - connection->buffer);
@@ -214,5 +218,5 @@ tx_desk_receive(struct tx_desk *desk, uint64_t now)
 			received += receive_from(desk, connection, now,
 									 received < ROUND_BYTES_LONG ? TURN_BYTES_MAX : TURN_BYTES_SHORT);
 	}
-	find_oldest_arrival(desk);
+	settle(desk);
 }

@@ -8,12 +8,13 @@ import ctypes
 import logging
 import os
 import socket
+from collections.abc import Callable
 from typing import Final, NamedTuple, NewType
 
 from borealis.adjudicator import library as c
 from borealis.adjudicator.core import Core
 from borealis.foundation.errors import InvariantViolation, Malformed, Reason
-from borealis.foundation.identifiers import NO_TIMESTAMP, U64_MAX, Timestamp
+from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, NO_TIMESTAMP, U64_MAX, Timestamp
 from borealis.wire.commit_messages import (
     Answer,
     CommitFrame,
@@ -40,6 +41,8 @@ class DeskLimits(NamedTuple):
     """Bytes of requests that arrive or wait, over all connections; transactions up to 64 KiB do not count."""
     queued_max: int
     """Transactions that wait to be decided."""
+    reservation_ns_max: int = 300 * NANOSECONDS_PER_SECOND
+    """A reservation of tables ends then, whatever its connection does: no transaction lives longer."""
 
 
 class Question(NamedTuple):
@@ -126,14 +129,29 @@ class CommitDesk:
 
     @property
     def queued(self) -> int:
-        """Transactions that wait to be decided."""
+        """Transactions that wait to be decided, without those that are held."""
         return int(self._state.queued)
+
+    @property
+    def held(self) -> int:
+        """Transactions that wait because somebody else has reserved a table that they write."""
+        return int(self._state.held)
 
     @property
     def oldest_arrival(self) -> Timestamp | None:
         """Of those that wait."""
         state = self._state
         return Timestamp(state.oldest_arrival) if state.queued else None
+
+    @property
+    def oldest_held(self) -> Timestamp | None:
+        """The first arrival of those that are held."""
+        state = self._state
+        return Timestamp(state.oldest_held) if state.held else None
+
+    def release_aged(self, now: Timestamp) -> None:
+        """End reservations that are too old; what they held is queued."""
+        self._library.tx_desk_release_aged(self._address, now)
 
     def decidable_bytes(self, bytes_max: int) -> int:
         """What `decide` would add to a batch now, at most."""
@@ -168,7 +186,14 @@ class CommitDesk:
 
     def refuse(self, refusal: Refused, arrived_at_most: Timestamp | None = None) -> int:
         """Refuse transactions undecided, all or those that have waited since then or longer. Returns how many."""
+        return self._refuse(self._library.tx_desk_refuse, refusal, arrived_at_most)
+
+    def refuse_held(self, refusal: Refused, arrived_at_most: Timestamp | None = None) -> int:
+        """The same for those that are held."""
+        return self._refuse(self._library.tx_desk_refuse_held, refusal, arrived_at_most)
+
+    def _refuse(self, function: Callable[..., int], refusal: Refused, arrived_at_most: Timestamp | None) -> int:
         latest = U64_MAX if arrived_at_most is None else max(arrived_at_most, NO_TIMESTAMP)
-        refused = self._library.tx_desk_refuse(self._address, latest, refusal.reason, refusal.text.encode())
+        refused = function(self._address, latest, refusal.reason, refusal.text.encode())
         self._log_dismissals()
-        return int(refused)
+        return refused

@@ -84,7 +84,9 @@ class Group(ctypes.Structure):
 class DeskLimits(ctypes.Structure):
     """struct tx_desk_limits"""
 
-    _fields_ = [("transaction_bytes_max", c_uint64), ("intake_bytes_max", c_uint64), ("queued_max", c_uint64)]
+    _fields_ = [
+        (name, c_uint64) for name in ("transaction_bytes_max", "intake_bytes_max", "queued_max", "reservation_ns_max")
+    ]
 
 
 class Event(ctypes.Structure):
@@ -106,6 +108,8 @@ class DeskState(ctypes.Structure):
         ("queued", c_uint64),
         ("queued_bytes", c_uint64),
         ("oldest_arrival", c_uint64),
+        ("held", c_uint64),
+        ("oldest_held", c_uint64),
         ("connections", c_uint64),
         ("events", c_uint64),
         ("event", POINTER(Event)),
@@ -143,6 +147,8 @@ _SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "tx_desk_reply": (None, [c_void_p, c_uint64, c_char_p, c_size_t]),
     "tx_desk_dismiss": (None, [c_void_p, c_uint64, c_char_p, c_size_t]),
     "tx_desk_refuse": (c_uint64, [c_void_p, c_uint64, c_uint32, c_char_p]),
+    "tx_desk_refuse_held": (c_uint64, [c_void_p, c_uint64, c_uint32, c_char_p]),
+    "tx_desk_release_aged": (None, [c_void_p, c_uint64]),
 }
 
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from borealis.adjudicator.admission import DISK_FULL, STOPPING, STORAGE_BEHIND, Admission
+from borealis.adjudicator.admission import DISK_FULL, STOPPING, STORAGE_BEHIND, TABLE_RESERVED, Admission
 from borealis.adjudicator.desk import CommitDesk, DeskLimits, Question
 from borealis.adjudicator.follower import Follower
 from borealis.adjudicator.published import Published
@@ -69,7 +69,12 @@ class TransactionServer:
         self._recent = RecentBatches(self._service.journal.end)
         self._applied = self._service.journal.end
         self._snapshot = Position(0)
-        limits = DeskLimits(settings.transaction_bytes_max, settings.intake_bytes_max, settings.admission.waiting_max)
+        limits = DeskLimits(
+            settings.transaction_bytes_max,
+            settings.intake_bytes_max,
+            settings.admission.waiting_max,
+            settings.admission.reservation_ns_max,
+        )
         self._desk = CommitDesk(self._service.adjudicator.core, limits)
         self._questions: list[Question] = []
         self._admission = Admission(settings.admission)
@@ -153,7 +158,7 @@ class TransactionServer:
             self._decide(queue, questions)
             if not admission.holds_transactions:
                 self._schedule_group()
-        if desk.queued:
+        if desk.queued or desk.held:
             self._watch_expiry()
 
     def _take_questions(self) -> list[Question]:
@@ -185,15 +190,21 @@ class TransactionServer:
     # Waiting: for storage, for room
 
     def _watch_expiry(self) -> None:
-        oldest = self._desk.oldest_arrival
-        if oldest is not None and self._expiry is None:
-            delay_ns = self._admission.expiry_of(oldest) - self._clock.now()
-            self._expiry = self._loop.call_later(delay_ns / NANOSECONDS_PER_SECOND, self._expire)
+        expiry = self._admission.next_expiry(self._desk.oldest_arrival, self._desk.oldest_held)
+        if expiry is None:
+            return
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry = self._loop.call_later((expiry - self._clock.now()) / NANOSECONDS_PER_SECOND, self._expire)
 
     def _expire(self) -> None:
         self._expiry = None
         if self._preparation is None:  # or whoever waits for room hears from the preparation, and the rest after it
-            self._desk.refuse(STORAGE_BEHIND, self._admission.latest_to_expire(self._clock.now()))
+            now, desk, admission = self._clock.now(), self._desk, self._admission
+            desk.refuse(STORAGE_BEHIND, admission.latest_to_expire(now))
+            desk.release_aged(now)
+            desk.refuse_held(TABLE_RESERVED, admission.latest_overdue(now))
+            self._schedule_group()
             self._watch_expiry()
 
     def _refuse_all(self, refusal: Refused) -> None:
@@ -227,6 +238,7 @@ class TransactionServer:
             self._preparation = None
         self._admission.note_room()
         self._schedule_group()
+        self._watch_expiry()
 
     def _take_spare_steps(self, spare_bytes: int) -> None:
         for _ in self._service.journal.prepare_spare(spare_bytes):
@@ -339,6 +351,7 @@ class TransactionServer:
             self._is_spare_urgent = True
             await self._preparation
         self._refuse_all(STOPPING)
+        self._desk.refuse_held(STOPPING)
         self._loop.remove_reader(self._desk.descriptor)
         self._desk.close()
         for follower in list(self._followers):
