@@ -1,22 +1,25 @@
 """Admission: what may be decided now, what waits, what is turned away. Pure logic.
 
-Requests go through in their order. Two things can hold them up: storage has fallen too far behind (transactions wait,
-for a bounded time), and the journal is taking space for its next segment (whatever needs the journal waits). Questions
-about outcomes never wait. The queue is bounded by number; its bytes are bounded where they come in.
+Requests go through in their order. Three things can hold them up: storage has fallen too far behind (transactions
+wait, for a bounded time), a schema change has reserved a table that they write (the same, in a place of their own), and
+the journal is taking space for its next segment (whatever needs the journal waits). Questions about outcomes never
+wait. The queue is bounded by number; its bytes are bounded where they come in.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from borealis.adjudicator.adjudicator import Request
+from borealis.adjudicator.reservations import Reservations
 from borealis.foundation.errors import Reason
-from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, Timestamp
+from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, Relfilenode, Timestamp
 from borealis.wire.commit_messages import OutcomeQuery, Refused
 from borealis.wire.transaction_record import TransactionRecord
 
 STORAGE_BEHIND: Final = Refused(Reason.STORAGE_BEHIND, "storage is too far behind the journal; try again later")
 DISK_FULL: Final = Refused(Reason.DISK_FULL, "the disk of the journal is full")
+TABLE_RESERVED: Final = Refused(Reason.SCHEMA_CONFLICT, "the schema of a table is being changed")
 STOPPING: Final = Refused(Reason.STORAGE_BEHIND, "the transaction service is stopping")
 
 Sender = TypeVar("Sender")
@@ -26,6 +29,9 @@ class AdmissionLimits(NamedTuple):
     lag_bytes_max: int = 128 * 2**20
     wait_ns_max: int = 60 * NANOSECONDS_PER_SECOND
     waiting_max: int = 10_000
+    reservation_ns_max: int = 300 * NANOSECONDS_PER_SECOND
+    """A reservation ends then, whatever its session does: no transaction lives longer."""
+    reserved_wait_ns_max: int = 5 * NANOSECONDS_PER_SECOND
     group_bytes_max: int = 8 * 2**20
     """A group ends at the request that goes over it; bounds how long one sync keeps everybody waiting."""
 
@@ -43,11 +49,13 @@ class Admission(Generic[Sender]):
     def __init__(self, limits: AdmissionLimits) -> None:
         self._limits = limits
         self._waiting: deque[Ticket[Sender]] = deque()
+        self._reservations: Reservations[Sender] = Reservations(limits.reservation_ns_max)
+        self._held: deque[Ticket[Sender]] = deque()
         self._lag_bytes = 0
         self._is_room_awaited = False
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._held)
 
     @property
     def is_room_awaited(self) -> bool:
@@ -55,7 +63,7 @@ class Admission(Generic[Sender]):
 
     def offer(self, ticket: Ticket[Sender]) -> bool:
         """Queue a request. False if the queue is full: refuse it, it has certainly not started."""
-        if len(self._waiting) >= self._limits.waiting_max:
+        if len(self) >= self._limits.waiting_max:
             return False
         self._waiting.append(ticket)
         return True
@@ -72,6 +80,18 @@ class Admission(Generic[Sender]):
     def note_room(self) -> None:
         self._is_room_awaited = False
 
+    def reserve(self, owner: Sender, tables: Collection[Relfilenode], now: Timestamp) -> None:
+        """From here on others' transactions on these tables are held."""
+        self._reservations.reserve(owner, tables, now)
+
+    def release(self, owner: Sender) -> None:
+        if self._reservations.release(owner):
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._waiting.extendleft(reversed(self._held))
+        self._held.clear()
+
     def take_group(self) -> list[Ticket[Sender]]:
         """The next requests to decide, in order; empty if everything that is here must wait."""
         waiting = self._waiting
@@ -85,6 +105,9 @@ class Admission(Generic[Sender]):
             ticket = waiting.popleft()
             request = ticket.request
             if type(request) is TransactionRecord:
+                if self._reservations and self._reservations.hold(request, ticket.sender):
+                    self._held.append(ticket)
+                    continue
                 if is_behind or self._is_room_awaited:
                     held.append(ticket)
                     continue
@@ -101,16 +124,27 @@ class Admission(Generic[Sender]):
         latest = now - self._limits.wait_ns_max
         return self._take_if(lambda ticket: ticket.arrived <= latest)
 
+    def take_overdue(self, now: Timestamp) -> list[Ticket[Sender]]:
+        """Transactions that a reservation has held too long."""
+        if self._reservations.release_aged(now):
+            self._let_go()
+        latest = now - self._limits.reserved_wait_ns_max
+        overdue = [ticket for ticket in self._held if ticket.arrived <= latest]
+        self._held = deque(ticket for ticket in self._held if ticket.arrived > latest)
+        return overdue
+
     def take_all_that_need_room(self) -> list[Ticket[Sender]]:
         """Requests that cannot be served because the disk is full."""
         self._is_room_awaited = False
         return self._take_if(lambda ticket: type(ticket.request) is not OutcomeQuery)
 
     def take_all(self) -> list[Ticket[Sender]]:
+        self._let_go()
         return self._take_if(lambda _: True)
 
     def take_of(self, sender: Sender) -> list[Ticket[Sender]]:
         """Requests whose sender has gone: certainly not started, and nobody waits for them."""
+        self._held = deque(ticket for ticket in self._held if ticket.sender is not sender)
         return self._take_if(lambda ticket: ticket.sender is sender)
 
     def _take_if(self, is_taken: Callable[[Ticket[Sender]], bool]) -> list[Ticket[Sender]]:
@@ -121,6 +155,12 @@ class Admission(Generic[Sender]):
 
     def next_expiry(self) -> Timestamp | None:
         """When the first of those that wait will have waited too long."""
-        if not self._waiting:
-            return None
-        return Timestamp(min(ticket.arrived for ticket in self._waiting) + self._limits.wait_ns_max)
+        ends = [
+            min(ticket.arrived for ticket in tickets) + limit
+            for tickets, limit in (
+                (self._waiting, self._limits.wait_ns_max),
+                (self._held, self._limits.reserved_wait_ns_max),
+            )
+            if tickets
+        ]
+        return Timestamp(min(ends)) if ends else None

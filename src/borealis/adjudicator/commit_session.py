@@ -6,22 +6,26 @@ bytes that have arrived, and all connections together stay below one bound.
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import Final, Protocol, cast
 
 from borealis.adjudicator.adjudicator import Request
 from borealis.foundation.errors import Malformed, Reason, Rejected
-from borealis.foundation.identifiers import Timestamp
+from borealis.foundation.identifiers import Relfilenode, Timestamp
 from borealis.wire.commit_messages import (
     HELLO_BYTES,
     OUTCOME_BYTES,
     PROTOCOL_VERSION,
+    RESERVE_BYTES_MAX,
     SEQUENCE_BYTES,
     Answer,
     CommitFrame,
     HelloAnswer,
     Refused,
+    Reserved,
     decode_hello,
     decode_outcome_query,
+    decode_reservation,
     decode_sequence_call,
     encode_answer,
     encode_error,
@@ -63,6 +67,8 @@ class CommitDesk(Protocol):
     def transaction_bytes_max(self) -> int: ...
 
     def submit(self, session: "CommitSession", number: int, request: Request) -> None: ...
+
+    def reserve(self, session: "CommitSession", tables: Collection[Relfilenode]) -> None: ...
 
     def add_session(self, session: "CommitSession") -> None: ...
 
@@ -113,8 +119,12 @@ class CommitSession(asyncio.Protocol):
         if not self._is_greeted:
             self._greet(frame)
             return
-        self._is_waiting = True
         payload = frame.payload
+        if frame.type == CommitFrame.RESERVE:
+            self._desk.reserve(self, decode_reservation(payload))
+            self._write(encode_answer(frame.request, Reserved()))
+            return
+        self._is_waiting = True
         request: Request
         if frame.type == CommitFrame.COMMIT:
             request = TransactionRecord(payload)
@@ -133,7 +143,12 @@ class CommitSession(asyncio.Protocol):
         self._is_greeted = True
         bytes_max = self._desk.transaction_bytes_max
         self._reader = FrameReader(
-            {CommitFrame.COMMIT: bytes_max, CommitFrame.OUTCOME: OUTCOME_BYTES, CommitFrame.SEQUENCE: SEQUENCE_BYTES}
+            {
+                CommitFrame.COMMIT: bytes_max,
+                CommitFrame.OUTCOME: OUTCOME_BYTES,
+                CommitFrame.SEQUENCE: SEQUENCE_BYTES,
+                CommitFrame.RESERVE: RESERVE_BYTES_MAX,
+            }
         )
         self._write(encode_answer(frame.request, HelloAnswer(self._desk.lease_start, bytes_max)))
 

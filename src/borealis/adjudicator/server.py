@@ -11,13 +11,13 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
 from borealis.adjudicator.adjudicator import Published, Request
-from borealis.adjudicator.admission import DISK_FULL, STOPPING, STORAGE_BEHIND, Admission, Ticket
+from borealis.adjudicator.admission import DISK_FULL, STOPPING, STORAGE_BEHIND, TABLE_RESERVED, Admission, Ticket
 from borealis.adjudicator.commit_session import CommitSession, Intake
 from borealis.adjudicator.follower import Follower
 from borealis.adjudicator.reader_slots import read_oldest_timestamp
@@ -26,7 +26,7 @@ from borealis.adjudicator.service import RoomNeeded, TransactionService
 from borealis.adjudicator.settings import Settings
 from borealis.foundation.clock import Clock
 from borealis.foundation.errors import InvariantViolation
-from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, NO_TIMESTAMP, Position, Timestamp
+from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, NO_TIMESTAMP, Position, Relfilenode, Timestamp
 from borealis.foundation.pages import TRANSACTIONS_MAGIC, SharedPage, TransactionsWord
 from borealis.journal.disk import LocalDisk
 from borealis.journal.file_journal import NoRoom
@@ -128,10 +128,16 @@ class TransactionServer:
     def add_session(self, session: CommitSession) -> None:
         self._sessions.add(session)
 
+    def reserve(self, session: CommitSession, tables: Collection[Relfilenode]) -> None:
+        """Whatever was decided before has been published; nothing that is still here gets past."""
+        self._admission.reserve(session, tables, self._clock.now())
+
     def remove_session(self, session: CommitSession) -> None:
         self._sessions.discard(session)
+        self._admission.release(session)
         if len(self._admission):
             self._admission.take_of(session)
+            self._schedule_group()
 
     def _schedule_group(self) -> None:
         if not self._is_group_due and len(self._admission):
@@ -172,13 +178,18 @@ class TransactionServer:
 
     def _watch_expiry(self) -> None:
         expiry = self._admission.next_expiry()
-        if expiry is not None and self._expiry is None:
-            self._expiry = self._loop.call_later((expiry - self._clock.now()) / 1e9, self._expire)
+        if expiry is None:
+            return
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry = self._loop.call_later((expiry - self._clock.now()) / 1e9, self._expire)
 
     def _expire(self) -> None:
         self._expiry = None
         if self._preparation is None:  # or whoever waits for room hears from the preparation, and the rest after it
             self._refuse(self._admission.take_expired(self._clock.now()), STORAGE_BEHIND)
+            self._refuse(self._admission.take_overdue(self._clock.now()), TABLE_RESERVED)
+            self._schedule_group()
             self._watch_expiry()
 
     def _refuse(self, tickets: list[Ticket[CommitSession]], refusal: Refused) -> None:
