@@ -25,7 +25,7 @@ from borealis.control.throttle import Throttle
 from borealis.foundation.clock import Clock
 from borealis.foundation.errors import InvariantViolation, Unavailable
 from borealis.iam.credentials import CredentialSource
-from borealis.placement import HostClient
+from borealis.placement.host_client import HostClient
 
 _log = logging.getLogger("control")
 _STOP_S: Final = 5.0
