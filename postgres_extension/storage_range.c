@@ -51,6 +51,8 @@ typedef struct RangePass
 
 	int			status;			/* of the last step in the map */
 	int			visits;			/* steps in the map */
+	int			count_before;	/* of the batch, when the pass began */
+	Size		size_before;
 	StoredVersion version;		/* where we stand, if status is 0 */
 	MapLeaf		leaf;			/* its page, in passes that ascend */
 	bool		leaf_is_inside;	/* no key in the page is at or above the upper bound */
@@ -391,6 +393,25 @@ grow_batch(RangeBatch *batch, Size size_needed, Size bytes_wanted, int items_wan
 	return true;
 }
 
+static inline void
+begin_pass(RangePass *pass)
+{
+	pass->visits = 0;
+	pass->count_before = pass->batch->count;
+	pass->size_before = pass->batch->size;
+}
+
+/* True: the pass is undone, and is to begin again. */
+static inline bool
+is_doubtful(RangePass *pass, FillResult result)
+{
+	if (likely(!storage_map_doubts(result == FILL_FAILED ? pass->status : 0)))
+		return false;
+	pass->batch->count = pass->count_before;
+	pass->batch->size = pass->size_before;
+	return true;
+}
+
 void
 storage_read_range(RangeBatch *batch,
 				   const uint8 *lower, uint32 lower_size,
@@ -417,10 +438,13 @@ storage_read_range(RangeBatch *batch,
 	batch->count = 0;
 	do
 	{
-		pass.visits = 0;
-		storage_map_begin();
-		result = backward ? fill_descending(&pass) : fill_ascending(&pass);
-		storage_map_end();
+		do
+		{
+			begin_pass(&pass);
+			storage_map_begin();
+			result = backward ? fill_descending(&pass) : fill_ascending(&pass);
+			storage_map_end();
+		} while (unlikely(is_doubtful(&pass, result)));
 
 		if (result == FILL_FAILED)
 			storage_map_report(pass.status);
@@ -473,15 +497,18 @@ storage_find_boundary(const uint8 *lower, uint32 lower_size, const uint8 *upper,
 	bool		is_found = false;
 	int			status;
 
-	storage_map_begin();
-	status = find_boundary(lower, lower_size, pages, &version);
-	if (status == 0 && key_compare(version.key, version.key_size, upper, upper_size) < 0)
+	do
 	{
-		memcpy(boundary, version.key, version.key_size);
-		*boundary_size = version.key_size;
-		is_found = true;
-	}
-	storage_map_end();
+		storage_map_begin();
+		status = find_boundary(lower, lower_size, pages, &version);
+		if (status == 0 && key_compare(version.key, version.key_size, upper, upper_size) < 0)
+		{
+			memcpy(boundary, version.key, version.key_size);
+			*boundary_size = version.key_size;
+			is_found = true;
+		}
+		storage_map_end();
+	} while (unlikely(storage_map_doubts(status)));
 	if (status != 0 && status != MDB_NOTFOUND)
 		storage_map_report(status);
 	return is_found;
@@ -528,10 +555,13 @@ storage_reader_prefetch(RangeBatch *batch, const PrefetchKey *keys, int count,
 	batch->count = 0;
 	do
 	{
-		pass.visits = 0;
-		storage_map_begin();
-		result = fill_prefetch(&pass, keys, count, timestamp);
-		storage_map_end();
+		do
+		{
+			begin_pass(&pass);
+			storage_map_begin();
+			result = fill_prefetch(&pass, keys, count, timestamp);
+			storage_map_end();
+		} while (unlikely(is_doubtful(&pass, result)));
 		if (result == FILL_FAILED)
 			storage_map_report(pass.status);
 	} while (result == FILL_NO_ROOM &&

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -434,4 +435,46 @@ def test_a_slot_that_was_taken_away_is_replaced(connection: Connection, folder: 
     assert map_.environment.reader_check() == 1
     assert connection.execute(query, [row_key(1)], binary=True).fetchone() == (b"value",)
     assert map_.environment.reader_check() == 0
+    assert open_snapshots(map_) == 0
+
+
+def test_another_map_in_the_same_place_is_noticed(connection: Connection, folder: Path) -> None:
+    map_ = Map(folder, "replaced")
+    map_.write(Versions({row_key(1): {1: b"old"}}))
+    configure(connection, map_)
+    query = "SELECT units.read(%b, 1)"
+    assert connection.execute(query, [row_key(1)], binary=True).fetchone() == (b"old",)
+    map_.environment.close()
+    shutil.rmtree(map_.folder)
+    map_ = Map(folder, "replaced")
+    map_.write(Versions({row_key(1): {1: b"new"}}))
+    connection.execute("SELECT units.replace_map()")
+    for _ in range(2):
+        assert connection.execute(query, [row_key(1)], binary=True).fetchone() == (b"new",)
+    assert open_snapshots(map_) == 0
+
+
+DOUBTFUL_READS = {
+    "a key": "SELECT units.read(%(key)b, 1) = 'value 2'",
+    "whether there is one": "SELECT units.exists(%(key)b, 1)",
+    "a range": "SELECT cardinality(keys) = 5 FROM units.read_range('', '', false, false, 1, 1000000, 1000000)",
+    "a range backwards": "SELECT cardinality(keys) = 5 FROM units.read_range('', '', true, false, 1, 1000000, 1000000)",
+    "several keys": "SELECT units.prefetch(ARRAY[%(key)b, %(key)b], 1, 1000000) = ARRAY['value 2'::bytea, 'value 2']",
+}
+
+
+@pytest.mark.parametrize("query", DOUBTFUL_READS.values(), ids=DOUBTFUL_READS)
+def test_damage_is_believed_when_it_comes_again(connection: Connection, folder: Path, query: str) -> None:
+    """A read transaction that began on a torn root is in order, but looks damaged."""
+    map_ = Map(folder)
+    map_.write(Versions({row_key(number): {1: b"value %d" % number} for number in range(5)}))
+    configure(connection, map_)
+    arguments = {"key": row_key(2)}
+    assert connection.execute(query, arguments).fetchone() == (True,)  # type: ignore[call-overload]
+    for _ in range(3):
+        connection.execute("SELECT units.fail_reads(1)")
+        assert connection.execute(query, arguments).fetchone() == (True,)  # type: ignore[call-overload]
+        connection.execute("SELECT units.fail_reads(2)")
+        with pytest.raises(psycopg.errors.DataCorrupted):
+            connection.execute(query, arguments)  # type: ignore[call-overload]
     assert open_snapshots(map_) == 0

@@ -51,6 +51,11 @@ class Publication:
         page.fence()
         self.publish_progress(progress)
 
+    def withdraw_map(self) -> None:
+        """Nobody may take the files for those of the map that was served, until `open`."""
+        self._page.store(GENERATION_WORD, 0)
+        self._page.fence()
+
     def publish_process(self, process_id: int) -> None:
         self._page.store(StorageWord.PROCESS_ID, process_id)
 

@@ -47,7 +47,7 @@ class StorageServer:
         self._settings = settings
         self._publication = Publication(layout.page)
         self._publication.publish_state(State.STARTING)
-        self._opened = OpenedMap(layout, settings)
+        self._opened = OpenedMap(layout, settings, self._publication.withdraw_map)
         self._replica = Replica(self._opened.map, settings, publishes_all_sizes=False)
         self._publish_map()
         self._housekeeper = Housekeeper(
