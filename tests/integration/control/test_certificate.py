@@ -59,6 +59,7 @@ def test_another_certificate_is_shown_once_the_host_says_so(tmp_path: Path) -> N
         control.control.send_signal(signal.SIGHUP)
         wait_until(lambda: is_shown(first), "the first certificate is shown again")
         assert control.control.process_id == process
+        client.close()
         assert control.control.stop() == 0
     finally:
         control.close()
