@@ -3,7 +3,7 @@
 # make check     format, lint, types, unit tests (with a fifth of the random examples), a sample of simulation seeds
 # make sanitize  the tests of the extension, built with PostgreSQL's assertions and AddressSanitizer
 # make bench     measure against stock PostgreSQL, and the front door against PgBouncer before it
-# make build     virtual environment, dependencies, the PostgreSQL extension, the TLS library; does nothing when all is up to date
+# make build     virtual environment, dependencies, the PostgreSQL extension, the libraries; does nothing when all is up to date
 # make format    rewrite the Python sources in the house format
 # make clean     forget everything that was built (never touches data)
 
@@ -26,6 +26,7 @@ up: build
 build: $(STAMP)
 	@$(MAKE) --no-print-directory -j2 -C postgres_extension
 	@$(MAKE) --no-print-directory -j2 -C tls_library
+	@$(MAKE) --no-print-directory -j2 -C storage_library
 
 # Made once and kept: a changed dependency is installed into the environment that others may be using.
 $(BIN)/pip:
@@ -70,6 +71,10 @@ sanitize: build
 	@$(MAKE) --no-print-directory -j2 -C tls_library SANITIZE=address
 	BOREALIS_TLS_LIBRARY=$(abspath .build)/tls-address/borealis_tls.so LD_PRELOAD=$(shell gcc -print-file-name=libasan.so) \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=0 $(BIN)/python -m pytest tests/unit/tls
+	@$(MAKE) --no-print-directory -j2 -C storage_library SANITIZE=address
+	BOREALIS_STORAGE_LIBRARY=$(abspath .build)/storage-address/borealis_storage.so \
+	LD_PRELOAD=$(shell gcc -print-file-name=libasan.so) \
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=0 $(BIN)/python -m pytest tests/unit/storage
 
 bench: build
 	$(BIN)/python -m benchmarks
