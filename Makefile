@@ -12,6 +12,7 @@ DATA ?= data
 UP ?=
 TESTS ?= tests
 SEEDS ?= 200
+LIBRARY_SEEDS ?= 20
 SANITIZED ?= tests/sameness tests/integration/test_host_lifecycle.py tests/integration/test_dialect.py \
 	tests/integration/test_session_state.py
 
@@ -60,6 +61,7 @@ unit-quick:
 
 simulate:
 	$(BIN)/python -m simulation --count $(SEEDS)
+	$(BIN)/python -m simulation --count $(LIBRARY_SEEDS) --library
 
 sanitize: build
 	@$(MAKE) --no-print-directory -j2 -C postgres_extension ASSERT=1 SANITIZE=address all with-doors

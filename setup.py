@@ -1,4 +1,4 @@
-"""Compiles the PostgreSQL extension and the TLS library into the wheel.
+"""Compiles the PostgreSQL extension, the TLS library and the storage library into the wheel.
 
 `pip install .` builds in an isolated environment that holds PostgreSQL's headers (see build-system.requires); the
 result is a wheel that needs no compiler where it is used. An editable installation compiles nothing here: `make build`
@@ -30,9 +30,10 @@ class BuildWithLibraries(build_py):
         if self.editable_mode:
             return
         package = Path(self.build_lib).resolve() / "borealis"
-        postgres = (f"PYTHON={sys.executable}", f"POSTGRES={postgres_folder()}")
-        self._make("postgres_extension", package / "host" / "extension", *postgres)
+        python = f"PYTHON={sys.executable}"
+        self._make("postgres_extension", package / "host" / "extension", python, f"POSTGRES={postgres_folder()}")
         self._make("tls_library", package / "tls")
+        self._make("storage_library", package / "storage", python)
 
     def _make(self, folder: str, out: Path, *variables: str) -> None:
         objects = Path(self.get_finalized_command("build").build_temp).resolve() / folder

@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 
+from simulation.library import PARTS
 from simulation.world import Report, run
 
 
@@ -11,19 +12,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m simulation", description="Simulate clusters from seeds.")
     parser.add_argument("--seed", type=int, default=0, help="first seed (default 0)")
     parser.add_argument("--count", type=int, default=1, help="number of seeds (default 1)")
+    parser.add_argument("--library", action="store_true", help="storage works with the C library and a map in a file")
     parser.add_argument("--verbose", action="store_true", help="say what happened in each run")
     chosen = parser.parse_args()
     began = time.monotonic()
     failures = 0
     attempts = 0
     for seed in range(chosen.seed, chosen.seed + chosen.count):
-        report = run(seed)
+        report = run(seed, PARTS if chosen.library else None)
         attempts += len(report.history.attempts)
         if chosen.verbose:
             _describe(report)
         if report.violations:
             failures += 1
-            _explain(report)
+            _explain(report, chosen.library)
     seconds = time.monotonic() - began
     print(f"{chosen.count} seeds, {attempts} transactions, {failures} failures, {seconds:.1f} s")
     return 1 if failures else 0
@@ -39,8 +41,9 @@ def _describe(report: Report) -> None:
     print(f"seed {report.seed}: faults {faults}; service deaths {report.service_deaths}; {outcomes}")
 
 
-def _explain(report: Report) -> None:
-    print(f"seed {report.seed} fails; replay it with: python -m simulation --seed {report.seed} --verbose")
+def _explain(report: Report, is_library: bool) -> None:
+    options = " --library" if is_library else ""
+    print(f"seed {report.seed} fails; replay it with: python -m simulation --seed {report.seed} --verbose{options}")
     for violation in report.violations[:10]:
         print(f"  {violation.kind}: {violation.detail}")
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bytes.h"
 #include "doors.h"
 
 #define NANOSECONDS_PER_SECOND		INT64_C(1000000000)
@@ -260,12 +261,19 @@ storage_drop_frame(Follower *follower)
 
 /* Collecting */
 
+/* The map's horizon never goes back, whatever the caller knows of it. */
 static int
 remember_horizon(MDB_txn *transaction, const Map *map, uint64_t horizon)
 {
 	MDB_val		key = octets(HORIZON_KEY, strlen(HORIZON_KEY)),
-				value = octets(&horizon, sizeof(horizon));
+				value;
+	int			status = mdb_get(transaction, map->tables[TABLE_META], &key, &value);
 
+	if (status != 0 && status != MDB_NOTFOUND)
+		return status;
+	if (status == 0 && value.mv_size == sizeof(horizon) && load_u64(value.mv_data) >= horizon)
+		return 0;
+	value = octets(&horizon, sizeof(horizon));
 	return mdb_put(transaction, map->tables[TABLE_META], &key, &value, 0);
 }
 
