@@ -650,6 +650,50 @@ table_move_row(Relation rel, const uint8 *old_key, uint32 old_key_size,
 }
 
 void
+table_begin_anew(Relation rel, Oid except_index, void (*write_page) (Relation index))
+{
+	Oid		   *indexes;
+	int			nindexes = table_secondary_indexes(rel, &indexes);
+
+	RelationSetNewRelfilenumber(rel, rel->rd_rel->relpersistence);
+	for (int i = 0; i < nindexes; i++)
+	{
+		Relation	index;
+
+		if (indexes[i] == except_index)
+			continue;
+		index = index_open(indexes[i], AccessExclusiveLock);
+		RelationSetNewRelfilenumber(index, index->rd_rel->relpersistence);
+		write_page(index);
+		index_close(index, NoLock);
+	}
+	if (indexes)
+		pfree(indexes);
+}
+
+void
+table_put_anew(Relation rel, const uint8 *key, uint32 key_size, HeapTuple tuple,
+			   CommandId cid, Oid except_index)
+{
+	Oid		   *indexes;
+	int			nindexes = table_secondary_indexes(rel, &indexes);
+
+	for (int i = 0; i < nindexes; i++)
+	{
+		Relation	index;
+
+		if (indexes[i] == except_index)
+			continue;
+		index = index_open(indexes[i], NoLock);
+		put_index_entry(rel, index, tuple, key, key_size, cid);
+		index_close(index, NoLock);
+	}
+	if (indexes)
+		pfree(indexes);
+	put_row(rel, key, key_size, WRITE_INSERT, tuple, cid);
+}
+
+void
 table_forget_own(uint8 namespace, RelFileNumber relfilenode, CommandId cid)
 {
 	static StringInfoData prefix;
