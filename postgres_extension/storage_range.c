@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "key_order.h"
@@ -26,6 +27,8 @@
 #define VISITS_MAX 16384
 #define BATCH_FIRST_CAPACITY 2048
 #define BATCH_FIRST_ITEMS 16
+/* Parents of leaf pages that are visited within one read transaction. */
+#define PARENTS_MAX 256
 
 typedef enum FillResult
 {
@@ -470,17 +473,19 @@ storage_read_range(RangeBatch *batch,
 
 /* Within a read transaction. */
 static int
-find_boundary(const uint8 *lower, uint32 lower_size, int pages, StoredVersion *version)
+find_boundary(const uint8 *lower, uint32 lower_size, uint64 pages, StoredVersion *version)
 {
 	MapLeaf		leaf;
 	int			status = storage_map_seek_bound(lower, lower_size, version);
 
 	if (status == 0)
 		status = storage_map_leaf(&leaf);
+	if (status == 0)
+		status = map_leaf_skip(&leaf, pages);
+	if (status == 0)
+		status = stored_version_at(&leaf, version);
 	/* a key with more versions than fit the pages is not divided */
-	for (int passed = 0; status == 0 &&
-		 (passed < pages ||
-		  key_compare(version->key, version->key_size, lower, lower_size) <= 0); passed++)
+	while (status == 0 && key_compare(version->key, version->key_size, lower, lower_size) <= 0)
 	{
 		status = map_leaf_next(&leaf);
 		if (status == 0)
@@ -491,7 +496,7 @@ find_boundary(const uint8 *lower, uint32 lower_size, int pages, StoredVersion *v
 
 bool
 storage_find_boundary(const uint8 *lower, uint32 lower_size, const uint8 *upper, uint32 upper_size,
-					  int pages, uint8 *boundary, uint32 *boundary_size)
+					  uint64 pages, uint8 *boundary, uint32 *boundary_size)
 {
 	StoredVersion version;
 	bool		is_found = false;
@@ -512,6 +517,110 @@ storage_find_boundary(const uint8 *lower, uint32 lower_size, const uint8 *upper,
 	if (status != 0 && status != MDB_NOTFOUND)
 		storage_map_report(status);
 	return is_found;
+}
+
+/* Whether a bound is found in a page; then which of its parent's. */
+typedef struct PagePlace
+{
+	bool		is_found;
+	const void *parent;
+	unsigned	index;
+} PagePlace;
+
+/* Within a read transaction. */
+static int
+find_place(const uint8 *bound, uint32 bound_size, MapLeaf *leaf, PagePlace *place)
+{
+	StoredVersion version;
+	int			status = storage_map_seek_bound(bound, bound_size, &version);
+
+	if (status == 0)
+		status = storage_map_leaf(leaf);
+	place->is_found = status == 0;
+	if (status == 0)
+		place->index = map_leaf_place(leaf, &place->parent);
+	return status == MDB_NOTFOUND ? 0 : status;
+}
+
+/*
+ * Adds pages until the upper bound, the end of the map or the limit of a pass.
+ * *resume: the first key that was not passed; its size 0: all is counted.
+ */
+static int
+count_pages(const uint8 *lower, uint32 lower_size, const uint8 *upper, uint32 upper_size,
+			uint64 *pages, uint8 *resume, uint32 *resume_size)
+{
+	MapLeaf		leaf;
+	PagePlace	end;
+	PagePlace	place;
+	int			status = find_place(upper, upper_size, &leaf, &end);
+
+	*resume_size = 0;
+	if (status == 0)
+		status = find_place(lower, lower_size, &leaf, &place);
+	if (status != 0 || !place.is_found)
+		return status;
+	for (int visits = 0; !end.is_found || place.parent != end.parent; visits++)
+	{
+		unsigned long passed;
+		StoredVersion version;
+
+		if (visits == PARENTS_MAX)
+		{
+			status = stored_version_at(&leaf, &version);
+			if (status == 0)
+			{
+				*resume_size = version.key_size;
+				memcpy(resume, version.key, version.key_size);
+			}
+			return status;
+		}
+		status = map_leaf_next_parent(&leaf, &passed);
+		if (status == MDB_NOTFOUND)
+		{
+			*pages += passed - 1;
+			return 0;
+		}
+		if (status != 0)
+			return status;
+		*pages += passed;
+		place.index = map_leaf_place(&leaf, &place.parent);
+	}
+	*pages += end.index - Min(place.index, end.index);
+	return 0;
+}
+
+uint64
+storage_count_pages(const uint8 *lower, uint32 lower_size, const uint8 *upper, uint32 upper_size)
+{
+	uint8		resume[KEY_SIZE_MAX];
+	uint8		from[KEY_SIZE_MAX + 1];
+	uint32		from_size = lower_size;
+	uint32		resume_size;
+	uint64		pages = 0;
+
+	read_set_add(lower, lower_size, upper, upper_size);
+	memcpy(from, lower, lower_size);
+	do
+	{
+		uint64		counted;
+		int			status;
+
+		CHECK_FOR_INTERRUPTS();
+		do
+		{
+			counted = 0;
+			storage_map_begin();
+			status = count_pages(from, from_size, upper, upper_size, &counted, resume, &resume_size);
+			storage_map_end();
+		} while (unlikely(storage_map_doubts(status)));
+		if (status != 0)
+			storage_map_report(status);
+		pages += counted;
+		memcpy(from, resume, resume_size);
+		from_size = resume_size;
+	} while (resume_size > 0);
+	return pages;
 }
 
 /* -------------------------------------------------------------- prefetch */

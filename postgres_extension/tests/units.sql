@@ -27,6 +27,12 @@ CREATE FUNCTION units.scan(
 CREATE FUNCTION units.prefetch(keys bytea[], ts bigint, bytes_wanted bigint) RETURNS bytea[]
 AS 'borealis_units', 'units_prefetch' LANGUAGE C STRICT;
 
+CREATE FUNCTION units.boundary(lower bytea, upper bytea, pages bigint) RETURNS bytea
+AS 'borealis_units', 'units_boundary' LANGUAGE C STRICT;
+
+CREATE FUNCTION units.count_pages(lower bytea, upper bytea) RETURNS bigint
+AS 'borealis_units', 'units_count_pages' LANGUAGE C STRICT;
+
 CREATE FUNCTION units.statistics(relfilenode oid) RETURNS bigint[] AS 'borealis_units', 'units_statistics' LANGUAGE C STRICT;
 
 CREATE FUNCTION units.write_set_benchmark(count bigint) RETURNS text

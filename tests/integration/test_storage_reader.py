@@ -75,6 +75,10 @@ class Map:
                 for timestamp, value in versions.items():
                     transaction.put(stored_key(key, timestamp), value, db=self.versions)
 
+    def leaf_pages(self) -> int:
+        with self.environment.begin(db=self.versions) as transaction:
+            return int(transaction.stat(self.versions)["leaf_pages"])
+
     def replace(self, model: Versions) -> None:
         with self.environment.begin(write=True) as transaction:
             transaction.drop(self.versions, delete=False)
@@ -478,3 +482,39 @@ def test_damage_is_believed_when_it_comes_again(connection: Connection, folder: 
         with pytest.raises(psycopg.errors.DataCorrupted):
             connection.execute(query, arguments)  # type: ignore[call-overload]
     assert open_snapshots(map_) == 0
+
+
+def boundary(connection: Connection, lower: bytes, upper: bytes, pages: int) -> bytes | None:
+    row = connection.execute("SELECT units.boundary(%b, %b, %s)", [lower, upper, pages], binary=True).fetchone()
+    assert row is not None
+    return None if row[0] is None else bytes(row[0])  # type: ignore[call-overload]
+
+
+def test_pages_are_passed_over_as_if_one_by_one(connection: Connection, folder: Path) -> None:
+    """Long keys make a high tree: few of them have room in a page, also in those above the leaves."""
+    map_ = Map(folder)
+    keys = [
+        b"\x10\0\0\0" + bytes([table]) + struct.pack(">H", number) * 400
+        for table in (1, 2, 3)
+        for number in range(2000)
+    ]
+    map_.write(Versions({key: {1: b"value"} for key in keys}))
+    configure(connection, map_)
+    lower, upper = b"\x10\0\0\0\x02", b"\x10\0\0\0\x03"
+    steps = [lower]
+    while (following := boundary(connection, steps[-1], upper, 1)) is not None:
+        steps.append(following)
+    assert steps == sorted(set(steps))
+    assert len(steps) > 500
+    row = connection.execute("SELECT units.count_pages(%b, %b)", [lower, upper]).fetchone()
+    assert row is not None
+    assert abs(int(row[0]) + 1 - len(steps)) <= 1  # type: ignore[call-overload]
+    chance = random.Random(1)
+    for _ in range(300):
+        first = chance.randrange(len(steps))
+        pages = chance.randrange(1, len(steps))
+        expected = steps[first + pages] if first + pages < len(steps) else None
+        assert boundary(connection, steps[first], upper, pages) == expected
+    row = connection.execute("SELECT units.count_pages('', '\\xff')").fetchone()
+    assert row is not None
+    assert int(row[0]) + 1 == map_.leaf_pages()  # type: ignore[call-overload]
