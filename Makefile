@@ -12,6 +12,7 @@ DATA ?= data
 UP ?=
 TESTS ?= tests
 SEEDS ?= 200
+LIBRARY_SEEDS ?= 20
 SANITIZED ?= tests/sameness tests/integration/test_host_lifecycle.py tests/integration/test_dialect.py \
 	tests/integration/test_session_state.py
 
@@ -26,6 +27,7 @@ up: build
 build: $(STAMP)
 	@$(MAKE) --no-print-directory -j2 -C postgres_extension
 	@$(MAKE) --no-print-directory -j2 -C tls_library
+	@$(MAKE) --no-print-directory -j2 -C storage_library
 	@$(MAKE) --no-print-directory -j2 -C transaction_library
 
 # Made once and kept: a changed dependency is installed into the environment that others may be using.
@@ -60,6 +62,7 @@ unit-quick:
 
 simulate:
 	$(BIN)/python -m simulation --count $(SEEDS)
+	$(BIN)/python -m simulation --count $(LIBRARY_SEEDS) --library
 
 sanitize: build
 	@$(MAKE) --no-print-directory -j2 -C postgres_extension ASSERT=1 SANITIZE=address all with-doors
@@ -71,6 +74,10 @@ sanitize: build
 	@$(MAKE) --no-print-directory -j2 -C tls_library SANITIZE=address
 	BOREALIS_TLS_LIBRARY=$(abspath .build)/tls-address/borealis_tls.so LD_PRELOAD=$(shell gcc -print-file-name=libasan.so) \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=0 $(BIN)/python -m pytest tests/unit/tls
+	@$(MAKE) --no-print-directory -j2 -C storage_library SANITIZE=address
+	BOREALIS_STORAGE_LIBRARY=$(abspath .build)/storage-address/borealis_storage.so \
+	LD_PRELOAD=$(shell gcc -print-file-name=libasan.so) \
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=0 $(BIN)/python -m pytest tests/unit/storage
 	@$(MAKE) --no-print-directory -j2 -C transaction_library SANITIZE=address
 	BOREALIS_TRANSACTION_LIBRARY=$(abspath .build)/transactions-address/borealis_transactions.so \
 	LD_PRELOAD=$(shell gcc -print-file-name=libasan.so) \

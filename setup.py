@@ -30,9 +30,10 @@ class BuildWithLibraries(build_py):
         if self.editable_mode:
             return
         package = Path(self.build_lib).resolve() / "borealis"
-        postgres = (f"PYTHON={sys.executable}", f"POSTGRES={postgres_folder()}")
-        self._make("postgres_extension", package / "host" / "extension", *postgres)
+        python = f"PYTHON={sys.executable}"
+        self._make("postgres_extension", package / "host" / "extension", python, f"POSTGRES={postgres_folder()}")
         self._make("tls_library", package / "tls")
+        self._make("storage_library", package / "storage", python)
         self._make("transaction_library", package / "adjudicator")
 
     def _make(self, folder: str, out: Path, *variables: str) -> None:

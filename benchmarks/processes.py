@@ -47,12 +47,13 @@ def own_memory_kib(process_id: int) -> int:
 
 
 def idle_memory(process_id: int) -> dict[str, float]:
-    """MiB of each process, by its command's beginning."""
+    """MiB of each process, by its name and its command's beginning."""
     used: dict[str, float] = {}
     for member in tree(process_id):
         with suppress(OSError):
             command = Path(f"/proc/{member}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            used[f"{member} {command[:60].strip()}"] = proportional_kib(member) / 1024
+            name = Path(f"/proc/{member}/comm").read_text().strip()
+            used[f"{member} {name:15} {command[:60].strip()}"] = proportional_kib(member) / 1024
     return used
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from random import Random
 
 from borealis.foundation.identifiers import CatalogVersion, Epoch, Position, Timestamp, TransactionId
+from borealis.storage.follower import Follower
 from borealis.storage.lmdb_map import LmdbMap
-from borealis.storage.replica import Replica
 from borealis.storage.settings import StorageSettings
+from borealis.wire.frames import encode_frame
 from borealis.wire.journal_batch import JournalRecord, RecordKind, encode_batch
+from borealis.wire.journal_messages import JournalFrame
 from borealis.wire.transaction_record import Operation, RelationDelta, encode_transaction
 
 WRITES = 4
@@ -66,11 +68,10 @@ class Load:
         return batch
 
 
-def apply(replica: Replica, plans: list[list[bytes]]) -> None:
+def apply(follower: Follower, plans: list[list[bytes]]) -> None:
     for payloads in plans:
-        plan = replica.plan(payloads)
-        for _ in replica.write(plan):
-            pass
+        event = follower.feed(b"".join(encode_frame(JournalFrame.BATCH, 0, payload) for payload in payloads))
+        assert event is None, "a batch is not plain"
 
 
 @contextmanager
@@ -90,24 +91,25 @@ def main() -> None:
     settings = StorageSettings()
     with tempfile.TemporaryDirectory(dir=options.directory) as directory:
         environment = LmdbMap(Path(directory), settings)
-        replica = Replica(environment, settings, publishes_all_sizes=False)
+        follower = Follower(environment, None, settings)
         load = Load(options.rows)
         with measured("load, rows", options.rows):
             for batch in load.initial_rows():
-                apply(replica, [[batch]])
+                apply(follower, [[batch]])
         count = options.transactions
         for deltas in (0, 1):
             lone = load.updates(count // 2, 1, deltas)
             with measured(f"alone, {deltas} relation deltas, transactions", len(lone)):
-                apply(replica, [[batch] for batch in lone])
+                apply(follower, [[batch] for batch in lone])
         for transactions in (8, 64, 1_024):
             batches = load.updates(count // transactions, transactions, 1)
             with measured(f"{transactions} to a batch, transactions", len(batches) * transactions):
-                apply(replica, [[batch] for batch in batches])
-        queued = len(replica.collector.queue)
+                apply(follower, [[batch] for batch in batches])
+        queued, horizon = len(follower.queue), follower.progress.timestamp
         with measured("collection, keys", queued):
-            while not replica.collect(replica.progress.timestamp, 1_000).is_idle:
-                pass
+            while follower.queue.is_ready(horizon):
+                follower.queue.collect(environment, horizon, 1_000)
+        follower.close()
         environment.close(is_clean=False)
 
 

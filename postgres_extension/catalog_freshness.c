@@ -5,9 +5,11 @@
  * A table that another instance has just created must be known here when the
  * names of a command are looked up, so the wait for the catalog worker comes
  * before that.  The server has no hook there; but it verifies the encoding of
- * each string of a client's message as soon as it has read it.  A client with
- * another encoding than UTF-8 passes by here, and meets the check that goes with
- * the read timestamp: OC001 where others wait.
+ * each string of a client's message as soon as it has read it.  A query in another
+ * encoding than UTF-8 is converted instead; there the wait comes when its first
+ * word is scanned.  A statement that was prepared under such an encoding is executed
+ * without one, and meets the check that goes with the read timestamp: OC001 where
+ * others wait.
  *
  * Once the transaction has its read timestamp, newer catalogs are not for it.  In
  * between, the locks on relations keep the catalogs as the statement has found
@@ -83,6 +85,16 @@ verify_utf8(const unsigned char *string, int size)
 	return original_verifier(string, size);
 }
 
+static void
+query_is_scanned(const char *text)
+{
+	if (!is_client_text() || !catalog_is_shared())
+		return;
+	if (is_between_statements())
+		message_arrives();
+	dialect_query_is_scanned(text);
+}
+
 bool
 catalog_freshness_is_lost(void)
 {
@@ -116,7 +128,7 @@ authenticated(Port *port, int status)
 void
 catalog_freshness_init(void)
 {
-	dialect_init();
+	dialect_init(query_is_scanned);
 	pg_patch_utf8_verifier(verify_utf8, &original_verifier);
 	previous_authentication = ClientAuthentication_hook;
 	ClientAuthentication_hook = authenticated;

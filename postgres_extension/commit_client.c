@@ -234,6 +234,47 @@ commit_client_new_transaction_id(uint8 *id)
 	memcpy(id, drawn[--left], TRANSACTION_ID_SIZE);
 }
 
+/* ---- reservations ---- */
+
+static bool has_reservation = false;
+
+void
+commit_client_reserve(const uint32 *relfilenodes, int count)
+{
+	Patience	patience;
+	Frame		answer;
+
+	patience_start(&patience, borealis_commit_timeout_s, true);
+	has_reservation = true;
+	while (service_connect(&patience))
+	{
+		if (service_send(FRAME_RESERVE, relfilenodes, count * sizeof(uint32), NULL, 0, &patience) &&
+			service_receive(&answer, &patience))
+		{
+			if (answer.type == FRAME_RESERVED)
+				return;
+			if (answer.type == FRAME_ERROR)
+				report_refusal(&answer);
+			service_disconnect();
+			ereport(ERROR,
+					(errcode(ERRCODE_PROTOCOL_VIOLATION),
+					 errmsg("the transaction service gave answer %u to a reservation", answer.type)));
+		}
+		if (patience_is_over(&patience))
+			break;
+	}
+	report_unavailable(errno);
+}
+
+void
+commit_client_end_reservation(void)
+{
+	if (!has_reservation)
+		return;
+	has_reservation = false;
+	service_disconnect();
+}
+
 /* ---- sequences ---- */
 
 /* The wire form: its fields lie as a C compiler lays them out. */

@@ -40,6 +40,16 @@ extern uint64 commit_client_size_max(void);
 /* Fills 16 random bytes. */
 extern void commit_client_new_transaction_id(uint8 *id);
 
+/*
+ * Reserves tables for this session's transaction, which is about to read them as a
+ * whole: commits of others on them are held, for a bounded time each, until
+ * commit_client_end_reservation.  What was committed before, a read timestamp that
+ * is taken afterwards includes.  Only a promise of the service to hold others up:
+ * lost with the connection, and then conflicts are conflicts.
+ */
+extern void commit_client_reserve(const uint32 *relfilenodes, int count);
+extern void commit_client_end_reservation(void);
+
 typedef enum SequenceOperation
 {
 	SEQUENCE_NEXT = 1,

@@ -27,6 +27,7 @@
 
 #include "contention.h"
 #include "read_set.h"
+#include "session_flags.h"
 #include "storage_reader.h"
 #include "transaction.h"
 
@@ -162,7 +163,9 @@ contention_before_change(const uint8 *key, uint32 key_size)
 
 	if (borealis_contention_wait_ms > 0 && intents != NULL && MyBackendId != InvalidBackendId)
 		has_paused = take_intent(key, key_size);
-	if (!borealis_advance_snapshots || !transaction_has_read_timestamp() || read_set_is_too_large())
+	/* What DDL there is, the log finds out once, at the end. */
+	if (!borealis_advance_snapshots || !transaction_has_read_timestamp() || read_set_is_too_large() ||
+		session_has_ddl(MyBackendId))
 		return;
 	if (has_paused || storage_is_newer(key, key_size, transaction_read_timestamp()))
 		(void) transaction_advance(has_paused);

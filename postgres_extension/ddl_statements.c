@@ -31,6 +31,7 @@
 #include "sequence.h"
 #include "session_flags.h"
 #include "session_state.h"
+#include "table_turn.h"
 #include "transaction.h"
 #include "write_set.h"
 
@@ -151,6 +152,21 @@ typedef struct StatementScope
 	IdentityCopy *copy;
 } StatementScope;
 
+/*
+ * A transaction that has read already can only hope that what it has read is the
+ * same now.
+ */
+static void
+take_turn(Node *statement)
+{
+	bool		can_move = transaction_has_read_timestamp() && !session_has_ddl(MyBackendId);
+
+	/* who is in the way of the lock is asked to leave */
+	session_set_has_ddl(true);
+	if (table_turn_take(statement) && can_move)
+		(void) transaction_advance(true);
+}
+
 static void
 enter_scope(StatementScope *scope, Node *statement, bool is_iam)
 {
@@ -166,6 +182,9 @@ enter_scope(StatementScope *scope, Node *statement, bool is_iam)
 		 * The catalogs that it changes are those of the transaction's time,
 		 * and statistics on their way do not get into its way.
 		 */
+		ddl_check_pinned();
+		if (is_validating(statement))
+			take_turn(statement);
 		catalog_wait_newest();
 		ddl_check_pinned();
 		(void) transaction_read_timestamp();

@@ -8,6 +8,9 @@
  * one of our statements begins, the second the moment at which the scanner has
  * got there; what follows in its copy of the text can still be changed.
  *
+ * A text that the server has converted from another encoding is not verified any
+ * more.  Then the first of its key words stands for both.
+ *
  * That a text is a query, and not a name or a parameter, is known by
  * debug_query_string: it is this very string.  That it is our place and not the
  * same word elsewhere is known by all that follows, to the end of the text.
@@ -18,6 +21,7 @@
 #include "mb/pg_wchar.h"
 #include "nodes/value.h"
 #include "tcop/tcopprot.h"
+#include "utils/memutils.h"
 
 #include "dialect.h"
 #include "pg_patches.h"
@@ -42,6 +46,11 @@ static const char *arrived_end;
 static Occurrence next_occurrence;
 
 static ScanKeywordHashFunc original_hash;
+
+/* Of the client's message under way: has its query been announced? */
+static bool is_scanned = false;
+static MemoryContextCallback message_over;
+static void (*announce_query) (const char *text);
 
 /* ---- recognising ---- */
 
@@ -171,18 +180,30 @@ may_have_one(const char *text, const char *end)
 	return false;
 }
 
-void
-dialect_text_arrives(const char *text, int size)
+static void
+look_for_ours(const char *text, int size)
 {
-	arrived = NULL;
-	/* A parameter of a query that is known. */
-	if (debug_query_string != NULL)
-		return;
 	if (!may_have_one(text, text + size))
 		return;
 	arrived = text;
 	arrived_end = text + size;
 	find_next(text);
+}
+
+void
+dialect_text_arrives(const char *text, int size)
+{
+	arrived = NULL;
+	/* A parameter of a query that is known. */
+	if (debug_query_string == NULL)
+		look_for_ours(text, size);
+}
+
+void
+dialect_query_is_scanned(const char *text)
+{
+	arrived = NULL;
+	look_for_ours(text, strlen(text));
 }
 
 /* ---- leading the scanner ---- */
@@ -213,22 +234,62 @@ remove_token(char *word)
 }
 
 /*
- * Is this the scanner, at the word?  The scanner has put a zero behind the word in
- * its copy of the text, in the place of a character that comes back later.
+ * Is this the scanner, at the word of the query?  The scanner has put a zero behind
+ * the word in its copy of the text, in the place of a character that comes back
+ * later.
  */
+static bool
+is_at(const SqlToken *word, const char *key, size_t size)
+{
+	return size == word->end - word->start &&
+		memcmp(key, word->start, size) == 0 &&
+		(*word->end == '\0' || strcmp(key + size + 1, word->end + 1) == 0);
+}
+
 static bool
 is_there(const char *key, size_t size)
 {
-	const SqlToken *word = &next_occurrence.word;
+	return debug_query_string == arrived && is_at(&next_occurrence.word, key, size);
+}
 
-	return debug_query_string == arrived && size == word->end - word->start &&
-		memcmp(key, word->start, size) == 0 &&
-		strcmp(key + size + 1, word->end + 1) == 0;
+static void
+forget_message(void *unused)
+{
+	is_scanned = false;
+}
+
+/* Does the server convert what the client sends? */
+static bool
+is_converted(void)
+{
+	int			encoding = pg_get_client_encoding();
+
+	return encoding != PG_UTF8 && encoding != PG_SQL_ASCII;
+}
+
+/* The first word that the scanner looks up is the first one of the query. */
+static void
+note_scanning(const char *key, size_t size)
+{
+	SqlText		text = {debug_query_string, debug_query_string + strlen(debug_query_string)};
+	SqlToken	token;
+
+	do
+		token = sql_next_token(&text);
+	while (token.kind != TOKEN_WORD && token.kind != TOKEN_END);
+	if (token.kind == TOKEN_END || !is_at(&token, key, size))
+		return;					/* of a function's body */
+	is_scanned = true;
+	message_over.func = forget_message;
+	MemoryContextRegisterResetCallback(MessageContext, &message_over);
+	announce_query(debug_query_string);
 }
 
 static int
 hash_keyword(const void *key, size_t size)
 {
+	if (!is_scanned && unlikely(is_converted()) && debug_query_string != NULL && MessageContext != NULL)
+		note_scanning(key, size);
 	if (unlikely(arrived != NULL) && is_there(key, size))
 	{
 		if (next_occurrence.kind == DIALECT_ASYNC_JOB)
@@ -322,7 +383,8 @@ dialect_read_iam(const char *source, int location, int size)
 }
 
 void
-dialect_init(void)
+dialect_init(void (*query_is_scanned) (const char *text))
 {
+	announce_query = query_is_scanned;
 	pg_patch_keyword_hash(hash_keyword, &original_hash);
 }

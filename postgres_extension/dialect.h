@@ -13,8 +13,8 @@
  * pg_stat_activity and for the positions of errors; and as the text says what is
  * really meant, nothing else that was typed can be taken for it.
  *
- * Only what a client sends is looked at, in a client encoding of UTF8 (or
- * SQL_ASCII); not the texts that functions execute.
+ * Only what a client sends is looked at, in whatever encoding; not the texts that
+ * functions execute.
  */
 #ifndef BOREALIS_DIALECT_H
 #define BOREALIS_DIALECT_H
@@ -39,10 +39,17 @@ typedef struct IamStatement
 	char	   *arn;
 } IamStatement;
 
-extern void dialect_init(void); /* from _PG_init */
+/*
+ * From _PG_init.  A text in an encoding that the server converts passes no
+ * verifier; of such a query the callback is told when the scanner gets to its first
+ * word, in the command's transaction and before anything has been looked up.
+ */
+extern void dialect_init(void (*query_is_scanned) (const char *text));
 
 /* A client's text has been read, perhaps a query. */
 extern void dialect_text_arrives(const char *text, int size);
+/* The same of debug_query_string, whose scanning has begun. */
+extern void dialect_query_is_scanned(const char *text);
 
 /* What the statement really is, by the part of the source that it was parsed from. */
 extern DialectKind dialect_kind(const Node *statement, const char *source, int location);

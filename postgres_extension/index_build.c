@@ -9,6 +9,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xloginsert.h"
+#include "catalog/index.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
@@ -29,6 +30,8 @@ typedef struct BuildState
 	CommandId	cid;
 	StringInfoData key;
 	StringInfoData value;
+	MemoryContext memory;
+	bool		is_anew;		/* rows go under keys of a new relfilenode */
 } BuildState;
 
 /*
@@ -76,6 +79,23 @@ build_secondary_entry(Relation index, ItemPointer tid, Datum *values, bool *isnu
 				  InvalidTransactionId, (uint8 *) state->value.data, state->value.len);
 }
 
+/*
+ * The rows of a table that gets a primary key are written once, under a new
+ * relfilenode, and not deleted one by one under the old one, which the scan goes on
+ * reading.  An index that is built again finds its rows where they belong, or in
+ * the table that a rewrite has just made.
+ */
+static void
+begin_anew(BuildState *state, Relation index)
+{
+	MemoryContext caller = MemoryContextSwitchTo(state->memory);
+
+	table_begin_anew(state->table, RelationGetRelid(index), write_metapage);
+	state->cid = GetCurrentCommandId(true);
+	state->is_anew = true;
+	MemoryContextSwitchTo(caller);
+}
+
 /* A new primary key: every row moves to its place in the new order. */
 static void
 move_row_to_primary_key(Relation index, ItemPointer tid, Datum *values, bool *isnull,
@@ -89,9 +109,19 @@ move_row_to_primary_key(Relation index, ItemPointer tid, Datum *values, bool *is
 	if (state->key.len == address->key_size &&
 		memcmp(state->key.data, address->key, address->key_size) == 0)
 		return;
+	if (!state->is_anew && !ReindexIsProcessingIndex(RelationGetRelid(index)))
+	{
+		begin_anew(state, index);
+		resetStringInfo(&state->key);
+		row_key_build_for_index(&state->key, state->table, index, values, isnull);
+	}
 	if (row_key_is_taken(state->table, (uint8 *) state->key.data, state->key.len))
 		unique_report_build_violation(state->table, index, values, isnull);
-	table_move_row(state->table, address->key, address->key_size,
+	if (state->is_anew)
+		table_put_anew(state->table, (uint8 *) state->key.data, state->key.len, current_row.tuple,
+					   state->cid, RelationGetRelid(index));
+	else
+		table_move_row(state->table, address->key, address->key_size,
 				   (uint8 *) state->key.data, state->key.len, current_row.tuple, state->cid,
 				   RelationGetRelid(index));
 }
@@ -101,7 +131,7 @@ borealis_index_build(Relation table, Relation index, IndexInfo *index_info)
 {
 	IndexBuildResult *result = palloc0(sizeof(IndexBuildResult));
 	bool		holds_rows;
-	BuildState	state = {.table = table};
+	BuildState	state = {.table = table,.memory = CurrentMemoryContext};
 
 	write_metapage(index);
 	holds_rows = index_layout(index)->holds_rows;

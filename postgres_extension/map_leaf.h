@@ -37,6 +37,21 @@ extern int	map_leaf_find(MDB_cursor *cursor, MapLeaf *leaf);
 /* The first entry of the leaf that follows; MDB_NOTFOUND at the end of the map. */
 extern int	map_leaf_next(MapLeaf *leaf);
 
+/*
+ * As map_leaf_next so often, without a look at the leaves in between: only at their
+ * parents.
+ */
+extern int	map_leaf_skip(MapLeaf *leaf, unsigned long count);
+
+/*
+ * The same to the first leaf of the next parent.  *passed: how many leaves lie
+ * before that, this one included.
+ */
+extern int	map_leaf_next_parent(MapLeaf *leaf, unsigned long *passed);
+
+/* How many leaves of the same parent lie before this one; *parent tells it from others. */
+extern unsigned map_leaf_place(const MapLeaf *leaf, const void **parent);
+
 /* The value of a node that does not hold it itself. */
 extern int	map_leaf_read_elsewhere(const MapLeaf *leaf, const uint8_t *node, MDB_val *value);
 

@@ -133,22 +133,28 @@ bool
 read_set_is_unchanged(BorealisTimestamp since)
 {
 	uint64		inverted_since = INVERT_TIMESTAMP(since);
-	int			visits = VISITS_MAX;
-	bool		is_unchanged = !read_set.is_too_large;
-	int			status = 0;
+	bool		is_unchanged;
+	int			status;
 
-	storage_map_begin();
-	for (int i = 0; i < read_set.count && is_unchanged; i++)
+	do
 	{
-		const ReadRange *range = &read_set.ranges[i];
+		int			visits = VISITS_MAX;
 
-		is_unchanged = range->upper_size == 0
-			? key_is_unchanged(range, inverted_since, &status)
-			: range_is_unchanged(range, inverted_since, &visits, &status);
-		if (status != 0 && status != MDB_NOTFOUND)
-			break;
-	}
-	storage_map_end();
+		is_unchanged = !read_set.is_too_large;
+		status = 0;
+		storage_map_begin();
+		for (int i = 0; i < read_set.count && is_unchanged; i++)
+		{
+			const ReadRange *range = &read_set.ranges[i];
+
+			is_unchanged = range->upper_size == 0
+				? key_is_unchanged(range, inverted_since, &status)
+				: range_is_unchanged(range, inverted_since, &visits, &status);
+			if (status != 0 && status != MDB_NOTFOUND)
+				break;
+		}
+		storage_map_end();
+	} while (storage_map_doubts(status));
 	if (status != 0 && status != MDB_NOTFOUND)
 		storage_map_report(status);
 	return is_unchanged;

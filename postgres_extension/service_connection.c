@@ -348,6 +348,7 @@ is_payload_size_valid(uint8 type, uint32 size)
 		case FRAME_SEQUENCE_OK:
 			return size == 24;
 		case FRAME_UNKNOWN:
+		case FRAME_RESERVED:
 			return size == 0;
 		case FRAME_REJECTED:
 		case FRAME_ERROR:

@@ -16,12 +16,14 @@ typedef enum FrameType
 	FRAME_COMMIT = 2,
 	FRAME_OUTCOME = 3,
 	FRAME_SEQUENCE = 4,
+	FRAME_RESERVE = 5,
 	FRAME_HELLO_OK = 65,
 	FRAME_COMMITTED = 66,
 	FRAME_REJECTED = 67,
 	FRAME_UNKNOWN = 68,
 	FRAME_SEQUENCE_OK = 69,
-	FRAME_ERROR = 70
+	FRAME_ERROR = 70,
+	FRAME_RESERVED = 71
 } FrameType;
 
 /* Payload of REJECTED and ERROR: u16 reason, u16 text length, text. */

@@ -58,6 +58,8 @@ typedef struct StoragePage
 	uint64		applied_position;
 	uint64		process_id;
 	uint64		readers_max;
+	uint64		state;
+	uint64		generation;
 } StoragePage;
 
 typedef struct ReaderSlot
@@ -75,7 +77,7 @@ typedef struct ReaderSlots
 } ReaderSlots;
 
 StaticAssertDecl(offsetof(TransactionsPage, process_id) == 40, "docs/formats.md");
-StaticAssertDecl(offsetof(StoragePage, readers_max) == 56, "docs/formats.md");
+StaticAssertDecl(offsetof(StoragePage, generation) == 72, "docs/formats.md");
 StaticAssertDecl(offsetof(ReaderSlots, slots) == 64, "docs/formats.md");
 StaticAssertDecl(sizeof(ReaderSlot) == 16, "docs/formats.md");
 
@@ -90,6 +92,8 @@ StaticAssertDecl(sizeof(ReaderSlot) == 16, "docs/formats.md");
 #define WAIT_ROUND_MS			100
 /* The same where there is no futex. */
 #define WAIT_POLL_US			100
+/* Between two looks whether a map that is being restored is there. */
+#define MAP_POLL_US				5000
 
 static const TransactionsPage *transactions_page = NULL;
 static const StoragePage *storage_page = NULL;
@@ -209,6 +213,12 @@ shared_map_readers_max(void)
 	return (uint32) load_word(get_storage_page()->readers_max);
 }
 
+uint64
+shared_map_generation(void)
+{
+	return load_word(get_storage_page()->generation);
+}
+
 BorealisTimestamp
 shared_applied_timestamp(void)
 {
@@ -310,6 +320,28 @@ shared_wait_applied(BorealisTimestamp timestamp)
 	pgstat_report_wait_start(PG_WAIT_EXTENSION);
 	sleep_until_applied(page, timestamp);
 	pgstat_report_wait_end();
+}
+
+uint64
+shared_wait_map(void)
+{
+	int64		deadline_ms = monotonic_ms() + borealis_commit_timeout_s * 1000L;
+	uint64		generation;
+
+	while ((generation = shared_map_generation()) == 0)
+	{
+		if (monotonic_ms() > deadline_ms)
+			ereport(ERROR,
+					(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+					 errmsg("storage has not made its map yet"),
+					 errdetail("It is being restored from a snapshot."),
+					 errhint("Try again later.")));
+		pg_usleep(MAP_POLL_US);
+		CHECK_FOR_INTERRUPTS();
+		if (!PostmasterIsAlive())
+			proc_exit(1);
+	}
+	return generation;
 }
 
 /* ---- reader slots ---- */

@@ -29,6 +29,14 @@ extern uint64 shared_map_size(void);
 extern uint32 shared_map_readers_max(void);
 
 /*
+ * Which map the files of storage are: changes when they have been replaced, 0 while
+ * they are being replaced.
+ */
+extern uint64 shared_map_generation(void);
+/* The same once there is a map.  ERROR 57P03 after borealis.commit_timeout; interruptible. */
+extern uint64 shared_wait_map(void);
+
+/*
  * Returns once storage has applied every commit at or below the timestamp.
  * Spins briefly, then sleeps on the page's futex; interruptible; ERROR 57P03
  * when storage makes no progress for borealis.commit_timeout.

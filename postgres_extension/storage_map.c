@@ -9,8 +9,8 @@
  * A process that dies otherwise leaves its slot to storage's check for dead
  * readers.
  *
- * Assumes that storage creates the map before it publishes its page, and that
- * the files are not replaced while a data directory is in use.
+ * Assumes that storage creates the map before it publishes its generation, and
+ * takes that back before it replaces the files.
  */
 #include "postgres.h"
 
@@ -27,6 +27,10 @@
 #define FILES_OPEN 2
 
 static MDB_env *environment = NULL;
+static uint64 opened_generation;
+
+/* The pass before met damage, and is being repeated. */
+bool		storage_map_has_doubted = false;
 static MDB_txn *transaction;
 static MDB_cursor *cursor;
 
@@ -192,6 +196,28 @@ open_map(void)
 	}
 }
 
+/*
+ * The first time, and when storage has put another map in the place of the one that
+ * is open.  What has been acknowledged is in the new one a moment later.
+ */
+static pg_noinline void
+open_current_map(void)
+{
+	bool		is_replaced = environment != NULL;
+
+	close_map(true);
+	for (;;)
+	{
+		opened_generation = shared_wait_map();
+		open_map();
+		if (shared_map_generation() == opened_generation)
+			break;
+		close_map(true);
+	}
+	if (is_replaced)
+		shared_wait_applied(shared_acknowledged_timestamp());
+}
+
 /* Renews the transaction after the obstacles that a retry can overcome. */
 static int
 renew_again(int status)
@@ -221,8 +247,8 @@ storage_map_begin(void)
 {
 	int			status;
 
-	if (unlikely(environment == NULL))
-		open_map();
+	if (unlikely(environment == NULL || shared_map_generation() != opened_generation))
+		open_current_map();
 	status = mdb_txn_renew(transaction);
 	if (unlikely(status != 0))
 	{
@@ -245,6 +271,22 @@ void
 storage_map_end(void)
 {
 	mdb_txn_reset(transaction);
+}
+
+bool
+storage_map_doubts_error(int status)
+{
+	switch (status)
+	{
+		case MDB_CORRUPTED:
+		case MDB_PAGE_NOTFOUND:
+		case MDB_BAD_TXN:
+			storage_map_has_doubted = !storage_map_has_doubted;
+			return storage_map_has_doubted;
+		default:
+			storage_map_has_doubted = false;
+			return false;
+	}
 }
 
 static inline int

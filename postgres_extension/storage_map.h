@@ -113,6 +113,22 @@ stored_version_has_key(const StoredVersion *version, const uint8 *key, uint32 ke
 	return memcmp(version->key, key, key_size) == 0;
 }
 
+extern bool storage_map_has_doubted;
+extern bool storage_map_doubts_error(int status);
+
+/*
+ * After storage_map_end, for each pass, with its status: true once, when LMDB has
+ * met damage.  A read transaction can begin on a torn root, and what it takes for
+ * damage then is none: only what comes again in a new transaction is
+ * (docs/decisions/0001-lmdb-format.md).  The pass is to be repeated.
+ */
+static inline bool
+storage_map_doubts(int status)
+{
+	return unlikely(storage_map_has_doubted || (status != 0 && status != MDB_NOTFOUND)) &&
+		storage_map_doubts_error(status);
+}
+
 /* Raises the ERROR for a status that is neither 0 nor MDB_NOTFOUND. */
 extern void storage_map_report(int status) pg_attribute_noreturn();
 

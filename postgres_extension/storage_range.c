@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "key_order.h"
@@ -26,6 +27,8 @@
 #define VISITS_MAX 16384
 #define BATCH_FIRST_CAPACITY 2048
 #define BATCH_FIRST_ITEMS 16
+/* Parents of leaf pages that are visited within one read transaction. */
+#define PARENTS_MAX 256
 
 typedef enum FillResult
 {
@@ -51,6 +54,8 @@ typedef struct RangePass
 
 	int			status;			/* of the last step in the map */
 	int			visits;			/* steps in the map */
+	int			count_before;	/* of the batch, when the pass began */
+	Size		size_before;
 	StoredVersion version;		/* where we stand, if status is 0 */
 	MapLeaf		leaf;			/* its page, in passes that ascend */
 	bool		leaf_is_inside;	/* no key in the page is at or above the upper bound */
@@ -391,6 +396,25 @@ grow_batch(RangeBatch *batch, Size size_needed, Size bytes_wanted, int items_wan
 	return true;
 }
 
+static inline void
+begin_pass(RangePass *pass)
+{
+	pass->visits = 0;
+	pass->count_before = pass->batch->count;
+	pass->size_before = pass->batch->size;
+}
+
+/* True: the pass is undone, and is to begin again. */
+static inline bool
+is_doubtful(RangePass *pass, FillResult result)
+{
+	if (likely(!storage_map_doubts(result == FILL_FAILED ? pass->status : 0)))
+		return false;
+	pass->batch->count = pass->count_before;
+	pass->batch->size = pass->size_before;
+	return true;
+}
+
 void
 storage_read_range(RangeBatch *batch,
 				   const uint8 *lower, uint32 lower_size,
@@ -417,10 +441,13 @@ storage_read_range(RangeBatch *batch,
 	batch->count = 0;
 	do
 	{
-		pass.visits = 0;
-		storage_map_begin();
-		result = backward ? fill_descending(&pass) : fill_ascending(&pass);
-		storage_map_end();
+		do
+		{
+			begin_pass(&pass);
+			storage_map_begin();
+			result = backward ? fill_descending(&pass) : fill_ascending(&pass);
+			storage_map_end();
+		} while (unlikely(is_doubtful(&pass, result)));
 
 		if (result == FILL_FAILED)
 			storage_map_report(pass.status);
@@ -446,17 +473,19 @@ storage_read_range(RangeBatch *batch,
 
 /* Within a read transaction. */
 static int
-find_boundary(const uint8 *lower, uint32 lower_size, int pages, StoredVersion *version)
+find_boundary(const uint8 *lower, uint32 lower_size, uint64 pages, StoredVersion *version)
 {
 	MapLeaf		leaf;
 	int			status = storage_map_seek_bound(lower, lower_size, version);
 
 	if (status == 0)
 		status = storage_map_leaf(&leaf);
+	if (status == 0)
+		status = map_leaf_skip(&leaf, pages);
+	if (status == 0)
+		status = stored_version_at(&leaf, version);
 	/* a key with more versions than fit the pages is not divided */
-	for (int passed = 0; status == 0 &&
-		 (passed < pages ||
-		  key_compare(version->key, version->key_size, lower, lower_size) <= 0); passed++)
+	while (status == 0 && key_compare(version->key, version->key_size, lower, lower_size) <= 0)
 	{
 		status = map_leaf_next(&leaf);
 		if (status == 0)
@@ -467,24 +496,131 @@ find_boundary(const uint8 *lower, uint32 lower_size, int pages, StoredVersion *v
 
 bool
 storage_find_boundary(const uint8 *lower, uint32 lower_size, const uint8 *upper, uint32 upper_size,
-					  int pages, uint8 *boundary, uint32 *boundary_size)
+					  uint64 pages, uint8 *boundary, uint32 *boundary_size)
 {
 	StoredVersion version;
 	bool		is_found = false;
 	int			status;
 
-	storage_map_begin();
-	status = find_boundary(lower, lower_size, pages, &version);
-	if (status == 0 && key_compare(version.key, version.key_size, upper, upper_size) < 0)
+	do
 	{
-		memcpy(boundary, version.key, version.key_size);
-		*boundary_size = version.key_size;
-		is_found = true;
-	}
-	storage_map_end();
+		storage_map_begin();
+		status = find_boundary(lower, lower_size, pages, &version);
+		if (status == 0 && key_compare(version.key, version.key_size, upper, upper_size) < 0)
+		{
+			memcpy(boundary, version.key, version.key_size);
+			*boundary_size = version.key_size;
+			is_found = true;
+		}
+		storage_map_end();
+	} while (unlikely(storage_map_doubts(status)));
 	if (status != 0 && status != MDB_NOTFOUND)
 		storage_map_report(status);
 	return is_found;
+}
+
+/* Whether a bound is found in a page; then which of its parent's. */
+typedef struct PagePlace
+{
+	bool		is_found;
+	const void *parent;
+	unsigned	index;
+} PagePlace;
+
+/* Within a read transaction. */
+static int
+find_place(const uint8 *bound, uint32 bound_size, MapLeaf *leaf, PagePlace *place)
+{
+	StoredVersion version;
+	int			status = storage_map_seek_bound(bound, bound_size, &version);
+
+	if (status == 0)
+		status = storage_map_leaf(leaf);
+	place->is_found = status == 0;
+	if (status == 0)
+		place->index = map_leaf_place(leaf, &place->parent);
+	return status == MDB_NOTFOUND ? 0 : status;
+}
+
+/*
+ * Adds pages until the upper bound, the end of the map or the limit of a pass.
+ * *resume: the first key that was not passed; its size 0: all is counted.
+ */
+static int
+count_pages(const uint8 *lower, uint32 lower_size, const uint8 *upper, uint32 upper_size,
+			uint64 *pages, uint8 *resume, uint32 *resume_size)
+{
+	MapLeaf		leaf;
+	PagePlace	end;
+	PagePlace	place;
+	int			status = find_place(upper, upper_size, &leaf, &end);
+
+	*resume_size = 0;
+	if (status == 0)
+		status = find_place(lower, lower_size, &leaf, &place);
+	if (status != 0 || !place.is_found)
+		return status;
+	for (int visits = 0; !end.is_found || place.parent != end.parent; visits++)
+	{
+		unsigned long passed;
+		StoredVersion version;
+
+		if (visits == PARENTS_MAX)
+		{
+			status = stored_version_at(&leaf, &version);
+			if (status == 0)
+			{
+				*resume_size = version.key_size;
+				memcpy(resume, version.key, version.key_size);
+			}
+			return status;
+		}
+		status = map_leaf_next_parent(&leaf, &passed);
+		if (status == MDB_NOTFOUND)
+		{
+			*pages += passed - 1;
+			return 0;
+		}
+		if (status != 0)
+			return status;
+		*pages += passed;
+		place.index = map_leaf_place(&leaf, &place.parent);
+	}
+	*pages += end.index - Min(place.index, end.index);
+	return 0;
+}
+
+uint64
+storage_count_pages(const uint8 *lower, uint32 lower_size, const uint8 *upper, uint32 upper_size)
+{
+	uint8		resume[KEY_SIZE_MAX];
+	uint8		from[KEY_SIZE_MAX + 1];
+	uint32		from_size = lower_size;
+	uint32		resume_size;
+	uint64		pages = 0;
+
+	read_set_add(lower, lower_size, upper, upper_size);
+	memcpy(from, lower, lower_size);
+	do
+	{
+		uint64		counted;
+		int			status;
+
+		CHECK_FOR_INTERRUPTS();
+		do
+		{
+			counted = 0;
+			storage_map_begin();
+			status = count_pages(from, from_size, upper, upper_size, &counted, resume, &resume_size);
+			storage_map_end();
+		} while (unlikely(storage_map_doubts(status)));
+		if (status != 0)
+			storage_map_report(status);
+		pages += counted;
+		memcpy(from, resume, resume_size);
+		from_size = resume_size;
+	} while (resume_size > 0);
+	return pages;
 }
 
 /* -------------------------------------------------------------- prefetch */
@@ -528,10 +664,13 @@ storage_reader_prefetch(RangeBatch *batch, const PrefetchKey *keys, int count,
 	batch->count = 0;
 	do
 	{
-		pass.visits = 0;
-		storage_map_begin();
-		result = fill_prefetch(&pass, keys, count, timestamp);
-		storage_map_end();
+		do
+		{
+			begin_pass(&pass);
+			storage_map_begin();
+			result = fill_prefetch(&pass, keys, count, timestamp);
+			storage_map_end();
+		} while (unlikely(is_doubtful(&pass, result)));
 		if (result == FILL_FAILED)
 			storage_map_report(pass.status);
 	} while (result == FILL_NO_ROOM &&

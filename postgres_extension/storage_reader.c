@@ -54,6 +54,8 @@ storage_read(const uint8 *key, uint32 key_size, BorealisTimestamp timestamp,
 		}
 		storage_map_end();
 
+		if (unlikely(storage_map_doubts(status)))
+			continue;
 		if (size_wanted <= buffer->capacity)
 		{
 			*value_size = size_wanted;
@@ -75,9 +77,12 @@ storage_exists(const uint8 *key, uint32 key_size, BorealisTimestamp timestamp)
 	int			status;
 
 	read_set_add_key(key, key_size);
-	storage_map_begin();
-	status = storage_map_find_live(key, key_size, timestamp, &version);
-	storage_map_end();
+	do
+	{
+		storage_map_begin();
+		status = storage_map_find_live(key, key_size, timestamp, &version);
+		storage_map_end();
+	} while (unlikely(storage_map_doubts(status)));
 	return finish_point_read(status);
 }
 
@@ -88,11 +93,14 @@ storage_is_newer(const uint8 *key, uint32 key_size, BorealisTimestamp timestamp)
 	bool		is_newer;
 	int			status;
 
-	storage_map_begin();
-	status = storage_map_seek(key, key_size, 0, &version);
-	is_newer = status == 0 && stored_version_has_key(&version, key, key_size) &&
-		version.inverted_timestamp < INVERT_TIMESTAMP(timestamp);
-	storage_map_end();
+	do
+	{
+		storage_map_begin();
+		status = storage_map_seek(key, key_size, 0, &version);
+		is_newer = status == 0 && stored_version_has_key(&version, key, key_size) &&
+			version.inverted_timestamp < INVERT_TIMESTAMP(timestamp);
+		storage_map_end();
+	} while (unlikely(storage_map_doubts(status)));
 	if (unlikely(status != 0 && status != MDB_NOTFOUND))
 		storage_map_report(status);
 	return is_newer;
@@ -109,18 +117,21 @@ storage_read_statistics(Oid relfilenode, int64 *rows, int64 *bytes)
 
 	memcpy(key + 1, &relfilenode_stored, sizeof(relfilenode_stored));
 
-	storage_map_begin();
-	status = storage_map_seek(key, sizeof(key), 0, &version);
-	if (status == 0)
+	do
 	{
-		if (!stored_version_has_key(&version, key, sizeof(key)) || version.value_size == 0)
-			status = MDB_NOTFOUND;
-		else if (version.value_size != sizeof(words))
-			status = MDB_CORRUPTED;
-		else
-			memcpy(words, version.value, sizeof(words));
-	}
-	storage_map_end();
+		storage_map_begin();
+		status = storage_map_seek(key, sizeof(key), 0, &version);
+		if (status == 0)
+		{
+			if (!stored_version_has_key(&version, key, sizeof(key)) || version.value_size == 0)
+				status = MDB_NOTFOUND;
+			else if (version.value_size != sizeof(words))
+				status = MDB_CORRUPTED;
+			else
+				memcpy(words, version.value, sizeof(words));
+		}
+		storage_map_end();
+	} while (unlikely(storage_map_doubts(status)));
 
 	if (status != 0 && status != MDB_NOTFOUND)
 		storage_map_report(status);

@@ -99,8 +99,12 @@ extern void storage_read_range(RangeBatch *batch,
  * the range ends before.  The boundary has room for KEY_SIZE_MAX bytes.
  */
 extern bool storage_find_boundary(const uint8 *lower, uint32 lower_size,
-								  const uint8 *upper, uint32 upper_size, int pages,
+								  const uint8 *upper, uint32 upper_size, uint64 pages,
 								  uint8 *boundary, uint32 *boundary_size);
+
+/* How many leaf pages lie in the range, but for the last one; looks only at their parents. */
+extern uint64 storage_count_pages(const uint8 *lower, uint32 lower_size,
+								  const uint8 *upper, uint32 upper_size);
 
 /* A key to look up ahead of its use. */
 typedef struct PrefetchKey

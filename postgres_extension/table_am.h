@@ -89,6 +89,16 @@ extern void table_move_row(Relation rel, const uint8 *old_key, uint32 old_key_si
 						   const uint8 *new_key, uint32 new_key_size,
 						   HeapTuple tuple, CommandId cid, Oid except_index);
 
+/*
+ * Rows and entries of the table are going to be written anew, under keys of new
+ * relfilenodes: the old ones go as a whole at commit.  All indexes but one get the
+ * page that writes_page puts into their empty files.
+ */
+extern void table_begin_anew(Relation rel, Oid except_index, void (*write_page) (Relation index));
+/* Writes one row, with all its index entries but one's. */
+extern void table_put_anew(Relation rel, const uint8 *key, uint32 key_size, HeapTuple tuple,
+						   CommandId cid, Oid except_index);
+
 /* True if the update just made left this index's entry as it was. */
 extern bool table_update_kept_entry(const WriteVersion *version, Oid index);
 

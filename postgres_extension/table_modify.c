@@ -263,19 +263,29 @@ borealis_multi_insert(Relation rel, TupleTableSlot **slots, int nslots, CommandI
 }
 
 static void
+put_entry_deletion(const StringInfoData *key, uint32 stored_size, CommandId cid)
+{
+	WriteVersion *version = write_set_put((uint8 *) key->data, key->len, WRITE_INDEX_DELETE, cid,
+										  InvalidTransactionId, NULL, 0);
+
+	version->replaced_size = stored_size;
+}
+
+static void
 delete_index_entry(Relation rel, Relation index, HeapTuple tuple,
 				   const uint8 *row_key, uint32 row_key_size, CommandId cid)
 {
 	static StringInfoData key;
+	static StringInfoData value;
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
 
 	if (!index_form_values(rel, index, tuple, values, isnull))
 		return;
 	reset_scratch(&key);
-	index_entry_build(&key, NULL, index, values, isnull, row_key, row_key_size);
-	write_set_put((uint8 *) key.data, key.len, WRITE_INDEX_DELETE, cid,
-				  InvalidTransactionId, NULL, 0);
+	reset_scratch(&value);
+	index_entry_build(&key, &value, index, values, isnull, row_key, row_key_size);
+	put_entry_deletion(&key, value.len, cid);
 }
 
 static void
@@ -492,8 +502,7 @@ replace_index_entries(Relation rel, HeapTuple old_tuple, HeapTuple new_tuple,
 		{
 			changes.any = true;
 			if (had_entry)
-				write_set_put((uint8 *) old_key.data, old_key.len, WRITE_INDEX_DELETE, cid,
-							  InvalidTransactionId, NULL, 0);
+				put_entry_deletion(&old_key, old_value.len, cid);
 		}
 		index_close(index, NoLock);
 	}
@@ -638,6 +647,50 @@ table_move_row(Relation rel, const uint8 *old_key, uint32 old_key_size,
 		pfree(indexes);
 	put_deletion(old_key, old_key_size, row_encoded_size(tuple), cid);
 	put_row(rel, new_key, new_key_size, WRITE_INSERT, tuple, cid);
+}
+
+void
+table_begin_anew(Relation rel, Oid except_index, void (*write_page) (Relation index))
+{
+	Oid		   *indexes;
+	int			nindexes = table_secondary_indexes(rel, &indexes);
+
+	RelationSetNewRelfilenumber(rel, rel->rd_rel->relpersistence);
+	for (int i = 0; i < nindexes; i++)
+	{
+		Relation	index;
+
+		if (indexes[i] == except_index)
+			continue;
+		index = index_open(indexes[i], AccessExclusiveLock);
+		RelationSetNewRelfilenumber(index, index->rd_rel->relpersistence);
+		write_page(index);
+		index_close(index, NoLock);
+	}
+	if (indexes)
+		pfree(indexes);
+}
+
+void
+table_put_anew(Relation rel, const uint8 *key, uint32 key_size, HeapTuple tuple,
+			   CommandId cid, Oid except_index)
+{
+	Oid		   *indexes;
+	int			nindexes = table_secondary_indexes(rel, &indexes);
+
+	for (int i = 0; i < nindexes; i++)
+	{
+		Relation	index;
+
+		if (indexes[i] == except_index)
+			continue;
+		index = index_open(indexes[i], NoLock);
+		put_index_entry(rel, index, tuple, key, key_size, cid);
+		index_close(index, NoLock);
+	}
+	if (indexes)
+		pfree(indexes);
+	put_row(rel, key, key_size, WRITE_INSERT, tuple, cid);
 }
 
 void

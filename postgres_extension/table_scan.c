@@ -23,12 +23,15 @@
 #include "parallel_scan.h"
 #include "range_cursor.h"
 #include "row_access.h"
+#include "storage_reader.h"
 #include "table_am.h"
 #include "transaction.h"
 
 #define SCAN_ITEMS_FIRST 64
 /* of a piece that a process of a parallel query has taken, to read all of it */
 #define PIECE_ITEMS_FIRST 1024
+/* Smaller tables are read as a whole for a sample. */
+#define SAMPLED_BLOCKS_MIN 256
 
 typedef struct BorealisScan
 {
@@ -51,6 +54,11 @@ typedef struct BorealisScan
 	uint64		sample_row;
 	uint64		sample_end;
 	uint64		sample_rows_per_block;
+	BlockNumber sample_blocks;
+	/* samples of pages: of all, and where the next run begins, which page that is */
+	uint64		sample_pages;	/* 0: runs of rows */
+	uint64		sample_page;
+	StringInfoData sample_key;
 } BorealisScan;
 
 typedef struct BorealisIndexFetch
@@ -301,6 +309,86 @@ borealis_scan_bitmap_next_tuple(TableScanDesc base, TBMIterateResult *tbmres,
 }
 
 /*
+ * Once ANALYZE passes blocks over, what is left of the table is sampled by the leaf
+ * pages of the map: those of the runs that it does not want are not looked at, only
+ * their parents.  What this transaction has written lies in no page.
+ */
+static bool
+begin_sampling_pages(BorealisScan *scan, BlockNumber blocks)
+{
+	Relation	rel = scan->base.rs_rd;
+	const MergeScan *item = &scan->cursor.item;
+
+	if (blocks < SAMPLED_BLOCKS_MIN || !relation_has_committed(rel) || table_has_own_estimate(rel))
+		return false;
+	scan->sample_pages = 1 + storage_count_pages(scan->range.lower, scan->range.lower_size,
+												 scan->range.upper, scan->range.upper_size);
+	initStringInfo(&scan->sample_key);
+	if (scan->cursor.position != CURSOR_ON_ITEM)
+		appendBinaryStringInfoNT(&scan->sample_key, (char *) scan->range.lower, scan->range.lower_size);
+	else
+	{
+		/* behind the row that was read last */
+		appendBinaryStringInfoNT(&scan->sample_key, (const char *) item->key, item->key_size);
+		appendStringInfoCharMacro(&scan->sample_key, '\0');
+		scan->sample_page = (uint64) ((double) scan->sample_row / scan->sample_rows_per_block /
+									  blocks * scan->sample_pages);
+	}
+	scan->piece = palloc(sizeof(ScanPiece));
+	scan->piece->range.lower = scan->piece->lower;
+	scan->piece->range.upper = scan->piece->upper;
+	return true;
+}
+
+/* Moves where the next run begins to a page.  False: the table ends before. */
+static bool
+find_sampled_page(BorealisScan *scan, uint64 page)
+{
+	StringInfo	key = &scan->sample_key;
+	uint8		found[KEY_SIZE_MAX];
+	uint32		size;
+
+	if (page > scan->sample_page)
+	{
+		if (!storage_find_boundary((uint8 *) key->data, key->len,
+								   scan->range.upper, scan->range.upper_size,
+								   page - scan->sample_page, found, &size))
+			return false;
+		resetStringInfo(key);
+		appendBinaryStringInfoNT(key, (char *) found, size);
+		scan->sample_page = page;
+	}
+	return true;
+}
+
+/* Every page belongs to one block, whichever of both there are more of. */
+static bool
+start_sampled_pages(BorealisScan *scan, BlockNumber block, BlockNumber blocks)
+{
+	KeyRange   *run = &scan->piece->range;
+	double		share = (double) scan->sample_pages / blocks;
+
+	if (!find_sampled_page(scan, (uint64) (block * share)))
+		return false;
+	memcpy(run->lower, scan->sample_key.data, scan->sample_key.len);
+	run->lower_size = scan->sample_key.len;
+	if (find_sampled_page(scan, (uint64) ((block + 1.0) * share)))
+	{
+		memcpy(run->upper, scan->sample_key.data, scan->sample_key.len);
+		run->upper_size = scan->sample_key.len;
+	}
+	else
+	{
+		memcpy(run->upper, scan->range.upper, scan->range.upper_size);
+		run->upper_size = scan->range.upper_size;
+		scan->sample_page = PG_UINT64_MAX;	/* nothing comes behind it */
+	}
+	start_range(scan, run, 1, SCAN_ITEMS_FIRST);
+	scan->sample_end = PG_UINT64_MAX;
+	return true;
+}
+
+/*
  * ANALYZE picks blocks at random.  A table has no blocks: its rows in key
  * order are cut into as many equal runs as relation_size promises.
  */
@@ -309,16 +397,21 @@ borealis_scan_analyze_next_block(TableScanDesc base, BlockNumber blockno,
 								 BufferAccessStrategy bstrategy)
 {
 	BorealisScan *scan = (BorealisScan *) base;
+	BlockNumber blocks = scan->sample_blocks;
 
 	if (scan->sample_rows_per_block == 0)
 	{
 		double		rows;
 		double		bytes;
-		BlockNumber blocks = RelationGetNumberOfBlocks(base->rs_rd);
 
+		blocks = scan->sample_blocks = RelationGetNumberOfBlocks(base->rs_rd);
 		table_estimate(base->rs_rd, &rows, &bytes);
 		scan->sample_rows_per_block = Max(1, (uint64) ceil(rows / Max(blocks, 1)));
 	}
+	if (scan->sample_pages > 0 ||
+		(scan->sample_row < (uint64) blockno * scan->sample_rows_per_block &&
+		 begin_sampling_pages(scan, blocks)))
+		return scan->sample_page != PG_UINT64_MAX && start_sampled_pages(scan, blockno, blocks);
 
 	scan->sample_end = ((uint64) blockno + 1) * scan->sample_rows_per_block;
 	/* Runs between the last block and this one are passed over. */

@@ -157,8 +157,7 @@ transaction_advance(bool to_acknowledged)
 	BorealisTimestamp timestamp;
 
 	Assert(current.has_read_timestamp);
-	/* What DDL there is, the log finds out once, at the end. */
-	if (read_set_is_too_large() || session_has_ddl(MyBackendId))
+	if (read_set_is_too_large())
 		return false;
 	timestamp = to_acknowledged ? shared_acknowledged_timestamp() : shared_applied_timestamp();
 	if (timestamp <= current.read_timestamp)
@@ -302,6 +301,7 @@ end_transaction(void)
 		current.has_read_timestamp = false;
 	}
 	contention_end();
+	commit_client_end_reservation();
 	read_set_reset();
 	write_set_reset();
 	row_handles_reset();

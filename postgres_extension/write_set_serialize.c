@@ -173,15 +173,10 @@ net_lock(const WriteEntry *entry)
 	}
 }
 
-/* Entries come in key order: those of one relation's rows follow each other. */
-static void
-count_row(RelationDeltas *deltas, const WriteEntry *entry, Oid relfilenode)
+/* Entries come in key order: those of one table or index follow each other. */
+static RelationDelta *
+delta_of(RelationDeltas *deltas, Oid relfilenode)
 {
-	const WriteVersion *oldest = entry->newest;
-	RelationDelta *delta;
-
-	if (write_entry_key(entry)[0] != KEY_NAMESPACE_ROW)
-		return;
 	if (deltas->count == 0 || deltas->items[deltas->count - 1].relfilenode != relfilenode)
 	{
 		if (deltas->count == deltas->capacity)
@@ -193,23 +188,46 @@ count_row(RelationDeltas *deltas, const WriteEntry *entry, Oid relfilenode)
 		}
 		deltas->items[deltas->count++] = (RelationDelta) {.relfilenode = relfilenode};
 	}
-	delta = &deltas->items[deltas->count - 1];
+	return &deltas->items[deltas->count - 1];
+}
+
+static void
+count_entry(RelationDeltas *deltas, const WriteEntry *entry, Oid relfilenode)
+{
+	RelationDelta *delta = delta_of(deltas, relfilenode);
+	const WriteVersion *oldest = entry->newest;
+	bool		is_new;
 
 	while (oldest->older != NULL)
 		oldest = oldest->older;
-	if (entry->net_operation == WRITE_INSERT)
-	{
-		delta->rows++;
-		delta->bytes += entry->key_size + (int64) entry->newest->value_size;
-	}
-	else if (entry->net_operation == WRITE_DELETE)
+	is_new = oldest->operation == WRITE_INSERT || oldest->operation == WRITE_INDEX_PUT;
+	if (entry->net_operation == WRITE_DELETE || entry->net_operation == WRITE_INDEX_DELETE)
 	{
 		delta->rows--;
 		if (oldest->replaced_size > 0)
 			delta->bytes -= entry->key_size + (int64) oldest->replaced_size;
 	}
+	else if (is_new)
+	{
+		delta->rows++;
+		delta->bytes += entry->key_size + (int64) entry->newest->value_size;
+	}
 	else if (oldest->replaced_size > 0)
 		delta->bytes += (int64) entry->newest->value_size - (int64) oldest->replaced_size;
+}
+
+/* An update that leaves sizes as they are is nothing that storage has to write. */
+static void
+forget_zero_deltas(RelationDeltas *deltas)
+{
+	uint32		kept = 0;
+
+	for (uint32 i = 0; i < deltas->count; i++)
+	{
+		if (deltas->items[i].rows != 0 || deltas->items[i].bytes != 0)
+			deltas->items[kept++] = deltas->items[i];
+	}
+	deltas->count = kept;
 }
 
 /* First pass: decides what is shipped for each entry, and adds up. */
@@ -241,7 +259,7 @@ plan_record(RecordPlan *plan, RelationDeltas *deltas, const DroppedRelations *dr
 			plan->counts.writes++;
 			plan->key_bytes += entry->key_size;
 			plan->value_bytes += entry->newest->value_size;
-			count_row(deltas, entry, relfilenode);
+			count_entry(deltas, entry, relfilenode);
 		}
 		if (entry->net_lock != KEY_LOCK_NONE)
 		{
@@ -348,6 +366,7 @@ write_set_serialize(StringInfo out, const char *catalog_entry,
 	char	   *position;
 
 	plan_record(&plan, &deltas, &dropped);
+	forget_zero_deltas(&deltas);
 	plan.counts.dropped = dropped.count;
 	plan.counts.deltas = deltas.count;
 	plan_total(&plan, catalog_entry_size, out->len);

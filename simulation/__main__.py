@@ -7,6 +7,7 @@ import argparse
 import sys
 import time
 
+from simulation.library import PARTS as LIBRARY
 from simulation.world import REFERENCE, Parts, Report, run
 
 REFERENCE_EVERY = 5
@@ -16,28 +17,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m simulation", description="Simulate clusters from seeds.")
     parser.add_argument("--seed", type=int, default=0, help="first seed (default 0)")
     parser.add_argument("--count", type=int, default=1, help="number of seeds (default 1)")
-    parser.add_argument("--reference", action="store_true", help="run every seed with the reference adjudicator alone")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--reference", action="store_true", help="run every seed with the reference adjudicator alone")
+    kind.add_argument("--library", action="store_true", help="storage works with the C library and a map in a file")
     parser.add_argument("--verbose", action="store_true", help="say what happened in each run")
     chosen = parser.parse_args()
     began = time.monotonic()
     failures = 0
     attempts = 0
     for seed in range(chosen.seed, chosen.seed + chosen.count):
-        for parts in _parts_of(seed, chosen.reference):
+        for parts in _parts_of(seed, chosen):
             report = run(seed, parts)
             attempts += len(report.history.attempts)
             if chosen.verbose:
                 _describe(report)
             if report.violations:
                 failures += 1
-                _explain(report, parts is REFERENCE)
+                _explain(report, parts)
     seconds = time.monotonic() - began
     print(f"{chosen.count} seeds, {attempts} transactions, {failures} failures, {seconds:.1f} s")
     return 1 if failures else 0
 
 
-def _parts_of(seed: int, is_reference_alone: bool) -> list[Parts]:
-    if is_reference_alone:
+def _parts_of(seed: int, chosen: argparse.Namespace) -> list[Parts]:
+    if chosen.library:
+        return [LIBRARY]
+    if chosen.reference:
         return [REFERENCE]
     return [Parts()] if seed % REFERENCE_EVERY else [Parts(), REFERENCE]
 
@@ -52,9 +57,9 @@ def _describe(report: Report) -> None:
     print(f"seed {report.seed}: faults {faults}; service deaths {report.service_deaths}; {outcomes}")
 
 
-def _explain(report: Report, is_reference: bool) -> None:
-    reference = " --reference" if is_reference else ""
-    print(f"seed {report.seed} fails; replay it with: python -m simulation --seed {report.seed}{reference} --verbose")
+def _explain(report: Report, parts: Parts) -> None:
+    option = " --library" if parts is LIBRARY else " --reference" if parts is REFERENCE else ""
+    print(f"seed {report.seed} fails; replay it with: python -m simulation --seed {report.seed}{option} --verbose")
     for violation in report.violations[:10]:
         print(f"  {violation.kind}: {violation.detail}")
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from borealis.foundation.errors import Reason
 from borealis.foundation.identifiers import CatalogVersion, Relfilenode, Timestamp, TransactionId
 from borealis.storage.horizon import ReaderSlot
-from borealis.storage.ordered_map import MemoryMap, Table
+from borealis.storage.ordered_map import MemoryMap, OrderedMap, Table
 from borealis.storage.stored_key import key_of, timestamp_suffix
 from borealis.wire.commit_messages import (
     Answer,
@@ -73,7 +73,7 @@ class Machine:
         self.service = service
         self.transactions_page = page
         self.storage_page = StoragePage()
-        self.map: Callable[[], MemoryMap] = MemoryMap
+        self.map: Callable[[], OrderedMap] = MemoryMap
         self.slots: dict[int, Timestamp] = {}
         self.history = History()
         self.is_over = False

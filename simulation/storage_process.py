@@ -5,14 +5,15 @@ the snapshots that had become durable.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
+from typing import Protocol
 
 from borealis.foundation.errors import BorealisError, InvariantViolation
 from borealis.foundation.identifiers import NO_TIMESTAMP, Position
 from borealis.journal.reading import read_batches, read_giant
 from borealis.storage.horizon import HorizonTracker, ReaderSlot
-from borealis.storage.ordered_map import MemoryMap, Table
+from borealis.storage.ordered_map import MemoryMap, OrderedMap, Table
 from borealis.storage.replica import Replica
 from borealis.storage.settings import StorageSettings
 from borealis.wire.frames import Octets
@@ -34,6 +35,13 @@ SETTINGS = StorageSettings(
 Tables = dict[Table, dict[bytes, bytes]]
 
 
+class StoredMap(OrderedMap, Protocol):
+    """A map whose contents can be looked at from outside."""
+
+    @property
+    def tables(self) -> Tables: ...
+
+
 class StoragePage:
     def __init__(self) -> None:
         self.applied = NO_TIMESTAMP
@@ -47,7 +55,7 @@ class StorageProcess:
         random: Random,
         service: ServiceProcess,
         page: StoragePage,
-        make_replica: Callable[[MemoryMap], Replica],
+        make_replica: Callable[..., Replica],
         reader_slots: Callable[[], Iterable[ReaderSlot]],
     ) -> None:
         self._scheduler = scheduler
@@ -56,7 +64,7 @@ class StorageProcess:
         self._page = page
         self._make_replica = make_replica
         self._reader_slots = reader_slots
-        self.map = MemoryMap()
+        self.map = self._make_map(None)
         self.replica: Replica | None = None
         self.life = 0
         self.ticks_to_live: int | None = None
@@ -64,6 +72,10 @@ class StorageProcess:
         self.fatal: list[BaseException] = []
         self._snapshots: list[tuple[Position, Tables]] = []
         service.feed_listeners.append(self._notice)
+
+    @staticmethod
+    def _make_map(tables: Tables | None) -> StoredMap:
+        return MemoryMap(tables)
 
     # Life and death
 
@@ -97,7 +109,7 @@ class StorageProcess:
 
     def lose_power(self) -> None:
         """What the cache held of the map is gone; the newest durable snapshot takes its place."""
-        self.map = MemoryMap(self._snapshots[-1][1]) if self._snapshots else MemoryMap()
+        self.map = self._make_map(self._snapshots[-1][1] if self._snapshots else None)
         self._page.applied = self._page.horizon = NO_TIMESTAMP
 
     def _run(self, action: Callable[[], None]) -> None:
@@ -181,17 +193,23 @@ class StorageProcess:
         if self._service.service is None or self._followed_life != self._service.life:
             self._arrived.clear()
             return
-        plan = self.replica.plan()
-        for _ in range(self._random.randint(1, len(self._arrived) or 1)):
-            if self._arrived:
-                plan.add(self._arrived.popleft())
-        if plan.after != plan.before:
-            for _ in self.replica.write(plan):
-                self._tick()
+        before = self.replica.progress
+        count = self._random.randint(1, len(self._arrived) or 1)
+        batches = [self._arrived.popleft() for _ in range(min(count, len(self._arrived)))]
+        for _ in self._bring(self.replica, batches):
+            self._tick()
+        if self.replica.progress != before:
             self.publish_progress()
             self._tick()
             self._service.note_applied(self.replica.progress.position)
         self._schedule_apply()
+
+    @staticmethod
+    def _bring(replica: Replica, batches: Sequence[Octets]) -> Iterator[None]:
+        """The batches into the map; each step is one committed transaction."""
+        plan = replica.plan(batches)
+        if plan.after != plan.before:
+            yield from replica.write(plan)
 
     def publish_progress(self) -> None:
         assert self.replica is not None

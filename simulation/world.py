@@ -9,7 +9,6 @@ from typing import Final, cast
 from borealis.adjudicator.adjudicator import Adjudicator
 from borealis.adjudicator.service import TransactionService
 from borealis.foundation.errors import InvariantViolation
-from borealis.storage.ordered_map import MemoryMap
 from borealis.storage.replica import Replica
 from simulation.checkers.judgement import Evidence, Violation, judge
 from simulation.client import Machine, Session
@@ -30,7 +29,7 @@ class Parts:
     """The production parts of a world; planted bugs put others in their place."""
 
     make_service: Callable[..., TransactionService] = TransactionService
-    make_replica: Callable[[MemoryMap], Replica] = lambda ordered_map: Replica(ordered_map, SETTINGS)
+    make_replica: Callable[..., Replica] = lambda ordered_map: Replica(ordered_map, SETTINGS)
     storage_process: type[StorageProcess] = StorageProcess
 
 

@@ -21,6 +21,17 @@ DOOR extern void tls_cleanse(void *data, size_t bytes);
 /* For tests and for tuning. */
 DOOR extern void tls_set_cipher_contexts_max(size_t count);
 
+/*
+ * AES-256-GCM of a whole text.  The key has 32 bytes, the nonce 12; what is
+ * sealed is TAG_BYTES longer than the text, and `out` holds whichever comes out.
+ * Returns 0 if it cannot be done; of what does not open nothing is left in `out`.
+ */
+DOOR extern int tls_seal(const unsigned char *key, const unsigned char *nonce, const unsigned char *associated,
+						 size_t associated_bytes, const unsigned char *text, size_t bytes, unsigned char *out);
+DOOR extern int tls_unseal(const unsigned char *key, const unsigned char *nonce, const unsigned char *associated,
+						   size_t associated_bytes, const unsigned char *sealed, size_t bytes,
+						   unsigned char *out);
+
 /* Both files are PEM.  NULL: `problem` says why, in at most `problem_size` bytes. */
 DOOR extern Context *tls_context_open(const char *chain_path, const char *key_path, char *problem,
 									  size_t problem_size);

@@ -67,6 +67,59 @@ map_leaf_next(MapLeaf *leaf)
 	return status != 0 ? status : map_leaf_find(cursor, leaf);
 }
 
+/* The leaves right of this one below the same parent. */
+static unsigned
+siblings_left(const MDB_cursor *cursor)
+{
+	if (cursor->mc_top == 0)
+		return 0;
+	return NUMKEYS(cursor->mc_pg[cursor->mc_top - 1]) - 1 - cursor->mc_ki[cursor->mc_top - 1];
+}
+
+/* To the one that follows so many of them. */
+static int
+next_behind(MapLeaf *leaf, unsigned siblings)
+{
+	if (siblings > 0)
+		leaf->cursor->mc_ki[leaf->cursor->mc_top - 1] += siblings;
+	return map_leaf_next(leaf);
+}
+
+int
+map_leaf_skip(MapLeaf *leaf, unsigned long count)
+{
+	int			status = 0;
+
+	while (status == 0 && count > 0)
+	{
+		unsigned	siblings = siblings_left(leaf->cursor);
+
+		if (siblings >= count)
+			siblings = (unsigned) count - 1;
+		status = next_behind(leaf, siblings);
+		count -= siblings + 1;
+	}
+	return status;
+}
+
+int
+map_leaf_next_parent(MapLeaf *leaf, unsigned long *passed)
+{
+	unsigned	siblings = siblings_left(leaf->cursor);
+
+	*passed = siblings + 1;
+	return next_behind(leaf, siblings);
+}
+
+unsigned
+map_leaf_place(const MapLeaf *leaf, const void **parent)
+{
+	const MDB_cursor *cursor = leaf->cursor;
+
+	*parent = cursor->mc_top == 0 ? NULL : cursor->mc_pg[cursor->mc_top - 1];
+	return cursor->mc_top == 0 ? 0 : cursor->mc_ki[cursor->mc_top - 1];
+}
+
 int
 map_leaf_read_elsewhere(const MapLeaf *leaf, const uint8_t *node, MDB_val *value)
 {

@@ -19,6 +19,8 @@ PG_FUNCTION_INFO_V1(units_read_range);
 PG_FUNCTION_INFO_V1(units_scan);
 PG_FUNCTION_INFO_V1(units_prefetch);
 PG_FUNCTION_INFO_V1(units_statistics);
+PG_FUNCTION_INFO_V1(units_boundary);
+PG_FUNCTION_INFO_V1(units_count_pages);
 
 static bytea *
 make_bytea(const uint8 *bytes, Size size)
@@ -185,4 +187,30 @@ units_statistics(PG_FUNCTION_ARGS)
 	elements[0] = Int64GetDatum(rows);
 	elements[1] = Int64GetDatum(bytes);
 	PG_RETURN_ARRAYTYPE_P(construct_array_builtin(elements, 2, INT8OID));
+}
+
+/* (lower bytea, upper bytea, pages bigint) -> bytea, NULL: the range ends before */
+Datum
+units_boundary(PG_FUNCTION_ARGS)
+{
+	uint8		boundary[KEY_SIZE_MAX];
+	uint32		size;
+
+	KEY_ARGUMENT(lower, 0);
+	KEY_ARGUMENT(upper, 1);
+
+	if (!storage_find_boundary(lower_bytes, lower_size, upper_bytes, upper_size,
+							   (uint64) PG_GETARG_INT64(2), boundary, &size))
+		PG_RETURN_NULL();
+	PG_RETURN_BYTEA_P(make_bytea(boundary, size));
+}
+
+/* (lower bytea, upper bytea) -> bigint */
+Datum
+units_count_pages(PG_FUNCTION_ARGS)
+{
+	KEY_ARGUMENT(lower, 0);
+	KEY_ARGUMENT(upper, 1);
+
+	PG_RETURN_INT64((int64) storage_count_pages(lower_bytes, lower_size, upper_bytes, upper_size));
 }

@@ -5,6 +5,10 @@ CREATE FUNCTION units.configure(
     map_directory text, map_size bigint, readers_max integer, is_below_horizon boolean, record_size_max bigint
 ) RETURNS void AS 'borealis_units', 'units_configure' LANGUAGE C STRICT;
 
+CREATE FUNCTION units.replace_map() RETURNS void AS 'borealis_units', 'units_replace_map' LANGUAGE C STRICT;
+
+CREATE FUNCTION units.fail_reads(count integer) RETURNS void AS 'borealis_units', 'units_fail_reads' LANGUAGE C STRICT;
+
 CREATE FUNCTION units.write_set_run(script text) RETURNS text AS 'borealis_units', 'units_write_set_run' LANGUAGE C STRICT;
 
 CREATE FUNCTION units.read(key bytea, ts bigint) RETURNS bytea AS 'borealis_units', 'units_read' LANGUAGE C STRICT;
@@ -22,6 +26,12 @@ CREATE FUNCTION units.scan(
 
 CREATE FUNCTION units.prefetch(keys bytea[], ts bigint, bytes_wanted bigint) RETURNS bytea[]
 AS 'borealis_units', 'units_prefetch' LANGUAGE C STRICT;
+
+CREATE FUNCTION units.boundary(lower bytea, upper bytea, pages bigint) RETURNS bytea
+AS 'borealis_units', 'units_boundary' LANGUAGE C STRICT;
+
+CREATE FUNCTION units.count_pages(lower bytea, upper bytea) RETURNS bigint
+AS 'borealis_units', 'units_count_pages' LANGUAGE C STRICT;
 
 CREATE FUNCTION units.statistics(relfilenode oid) RETURNS bigint[] AS 'borealis_units', 'units_statistics' LANGUAGE C STRICT;
 

@@ -14,13 +14,17 @@
 #include "../transaction.h"
 #include "units_shim.h"
 
+#include <lmdb.h>
+
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(units_configure);
+PG_FUNCTION_INFO_V1(units_replace_map);
+PG_FUNCTION_INFO_V1(units_fail_reads);
 
 char	   *borealis_map_directory = NULL;
 
-ShimState	shim_state = {.record_size_max = PG_UINT64_MAX};
+ShimState	shim_state = {.map_generation = 1,.record_size_max = PG_UINT64_MAX};
 
 uint64
 shared_map_size(void)
@@ -32,6 +36,29 @@ uint32
 shared_map_readers_max(void)
 {
 	return shim_state.readers_max;
+}
+
+uint64
+shared_map_generation(void)
+{
+	return shim_state.map_generation;
+}
+
+uint64
+shared_wait_map(void)
+{
+	return shim_state.map_generation;
+}
+
+BorealisTimestamp
+shared_acknowledged_timestamp(void)
+{
+	return 1;
+}
+
+void
+shared_wait_applied(BorealisTimestamp timestamp)
+{
 }
 
 void
@@ -62,4 +89,33 @@ units_configure(PG_FUNCTION_ARGS)
 	shim_state.is_below_horizon = PG_GETARG_BOOL(3);
 	shim_state.record_size_max = (uint64) PG_GETARG_INT64(4);
 	PG_RETURN_VOID();
+}
+
+/* () : the files of the map directory are others now */
+Datum
+units_replace_map(PG_FUNCTION_ARGS)
+{
+	shim_state.map_generation++;
+	PG_RETURN_VOID();
+}
+
+/* (count integer): LMDB calls so many reads damaged */
+Datum
+units_fail_reads(PG_FUNCTION_ARGS)
+{
+	shim_state.failing_reads = PG_GETARG_INT32(0);
+	PG_RETURN_VOID();
+}
+
+/* The linker puts it between the reader and LMDB. */
+extern int	__real_mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *data, MDB_cursor_op operation);
+extern int	__wrap_mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *data, MDB_cursor_op operation);
+
+int
+__wrap_mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *data, MDB_cursor_op operation)
+{
+	if (shim_state.failing_reads == 0)
+		return __real_mdb_cursor_get(cursor, key, data, operation);
+	shim_state.failing_reads--;
+	return MDB_CORRUPTED;
 }

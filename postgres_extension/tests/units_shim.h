@@ -10,10 +10,12 @@
 /* What the services would publish. */
 typedef struct ShimState
 {
+	uint64		map_generation;
 	uint64		map_size;
 	uint32		readers_max;
 	bool		is_below_horizon;
 	uint64		record_size_max;
+	int			failing_reads;	/* that LMDB is to call damaged */
 } ShimState;
 
 extern ShimState shim_state;

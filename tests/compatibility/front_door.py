@@ -21,7 +21,7 @@ import botocore.client
 import psycopg
 
 from borealis.host.layout import open_layout
-from borealis.placement import HostClient
+from borealis.placement.host_client import HostClient
 from tests.cluster import Cluster, Connection
 
 # A psql that was built with TLS; the wheel's is not.

@@ -21,6 +21,8 @@ from tests.integration.waiting import wait_for
 
 FRAME_HEADER = struct.Struct("<IBBHQ")
 HELLO, COMMIT, OUTCOME = 1, 2, 3
+# Where a transaction record says how many writes it has.
+WRITES, WRITES_OFFSET = struct.Struct("<I"), 40
 CUT_BYTES = 100
 
 
@@ -60,6 +62,8 @@ class CommitProxy:
         self._open: set[socket.socket] = set()
         self.requests: Counter[int] = Counter()
         """How many requests of each type have arrived."""
+        self.writes: list[int] = []
+        """Of each transaction record that has arrived, the number of its writes."""
 
     def plan(self, *faults: Fault, request: int = COMMIT) -> None:
         self._plans[request].extend(faults)
@@ -147,6 +151,8 @@ class CommitProxy:
             receive_exactly(client, min(size, CUT_BYTES))
             return False
         request = header + receive_exactly(client, size)
+        if kind == COMMIT:
+            self.writes.append(*WRITES.unpack_from(request, FRAME_HEADER.size + WRITES_OFFSET))
         if fault is Fault.LOSE_REQUEST:
             return False
         if fault is Fault.HOLD_REQUEST:

@@ -26,10 +26,10 @@ def commit_error(connection: Connection) -> psycopg.Error:
     return caught.value
 
 
-def wait_until_backend_waits(cluster: Cluster, connection: Connection) -> None:
+def wait_until_backend_waits(cluster: Cluster, connection: Connection, instance: int = 1) -> None:
     """Until its statement has found that it cannot go on."""
     query = "SELECT wait_event_type IS NOT NULL AND state = 'active' FROM pg_stat_activity WHERE pid = %s"
-    with cluster.connect_superuser() as superuser:
+    with cluster.connect_superuser(instance) as superuser:
 
         def is_waiting() -> bool:
             row = superuser.execute(query, [connection.info.backend_pid]).fetchone()

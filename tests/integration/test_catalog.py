@@ -341,8 +341,8 @@ def test_analyze_of_both_instances_and_ddl_do_not_fail_each_other(connect: Conne
     one.execute("COMMIT")
 
 
-def test_rows_that_arrive_during_a_build_refuse_the_index(connect: Connect) -> None:
-    """They would be missing in it."""
+def test_rows_that_arrive_before_a_build_gets_its_turn_refuse_it(connect: Connect) -> None:
+    """They would be missing in it: its transaction has read the table, so its snapshot cannot move to see them."""
     one, two = connect(1, autocommit=False), connect(2)
     two.execute("CREATE TABLE items (id int PRIMARY KEY, word text)")
     two.execute("CREATE TABLE others (id int PRIMARY KEY)")
@@ -353,8 +353,9 @@ def test_rows_that_arrive_during_a_build_refuse_the_index(connect: Connect) -> N
         "ALTER TABLE items ALTER COLUMN word TYPE varchar(10)",
         "ALTER TABLE items ADD COLUMN moment timestamptz DEFAULT clock_timestamp()",
     ):
-        one.execute(build)  # type: ignore[call-overload]
+        one.execute("SELECT * FROM items")
         two.execute("INSERT INTO items (id, word) SELECT max(id) + 1, 'x' FROM items")
+        one.execute(build)  # type: ignore[call-overload]
         with pytest.raises(errors.SerializationFailure):
             one.commit()
         one.execute(build)  # type: ignore[call-overload]

@@ -20,7 +20,9 @@ from borealis.host.account import NOBODY
 from borealis.host.cluster_programs import SOCKET_PORT
 from borealis.host.layout import open_layout
 from borealis.host.report import read_report
-from borealis.placement import ClusterState, HostClient, Placement, UnknownCluster
+from borealis.placement import ClusterState, UnknownCluster
+from borealis.placement.host_client import HostClient
+from borealis.placement.placement import Placement
 from tests.cluster import EVENT_S, Cluster, Connection, StartCluster
 
 Result = TypeVar("Result")

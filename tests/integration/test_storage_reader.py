@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -73,6 +74,10 @@ class Map:
             for key, versions in model.stored.items():
                 for timestamp, value in versions.items():
                     transaction.put(stored_key(key, timestamp), value, db=self.versions)
+
+    def leaf_pages(self) -> int:
+        with self.environment.begin(db=self.versions) as transaction:
+            return int(transaction.stat(self.versions)["leaf_pages"])
 
     def replace(self, model: Versions) -> None:
         with self.environment.begin(write=True) as transaction:
@@ -435,3 +440,81 @@ def test_a_slot_that_was_taken_away_is_replaced(connection: Connection, folder: 
     assert connection.execute(query, [row_key(1)], binary=True).fetchone() == (b"value",)
     assert map_.environment.reader_check() == 0
     assert open_snapshots(map_) == 0
+
+
+def test_another_map_in_the_same_place_is_noticed(connection: Connection, folder: Path) -> None:
+    map_ = Map(folder, "replaced")
+    map_.write(Versions({row_key(1): {1: b"old"}}))
+    configure(connection, map_)
+    query = "SELECT units.read(%b, 1)"
+    assert connection.execute(query, [row_key(1)], binary=True).fetchone() == (b"old",)
+    map_.environment.close()
+    shutil.rmtree(map_.folder)
+    map_ = Map(folder, "replaced")
+    map_.write(Versions({row_key(1): {1: b"new"}}))
+    connection.execute("SELECT units.replace_map()")
+    for _ in range(2):
+        assert connection.execute(query, [row_key(1)], binary=True).fetchone() == (b"new",)
+    assert open_snapshots(map_) == 0
+
+
+DOUBTFUL_READS = {
+    "a key": "SELECT units.read(%(key)b, 1) = 'value 2'",
+    "whether there is one": "SELECT units.exists(%(key)b, 1)",
+    "a range": "SELECT cardinality(keys) = 5 FROM units.read_range('', '', false, false, 1, 1000000, 1000000)",
+    "a range backwards": "SELECT cardinality(keys) = 5 FROM units.read_range('', '', true, false, 1, 1000000, 1000000)",
+    "several keys": "SELECT units.prefetch(ARRAY[%(key)b, %(key)b], 1, 1000000) = ARRAY['value 2'::bytea, 'value 2']",
+}
+
+
+@pytest.mark.parametrize("query", DOUBTFUL_READS.values(), ids=DOUBTFUL_READS)
+def test_damage_is_believed_when_it_comes_again(connection: Connection, folder: Path, query: str) -> None:
+    """A read transaction that began on a torn root is in order, but looks damaged."""
+    map_ = Map(folder)
+    map_.write(Versions({row_key(number): {1: b"value %d" % number} for number in range(5)}))
+    configure(connection, map_)
+    arguments = {"key": row_key(2)}
+    assert connection.execute(query, arguments).fetchone() == (True,)  # type: ignore[call-overload]
+    for _ in range(3):
+        connection.execute("SELECT units.fail_reads(1)")
+        assert connection.execute(query, arguments).fetchone() == (True,)  # type: ignore[call-overload]
+        connection.execute("SELECT units.fail_reads(2)")
+        with pytest.raises(psycopg.errors.DataCorrupted):
+            connection.execute(query, arguments)  # type: ignore[call-overload]
+    assert open_snapshots(map_) == 0
+
+
+def boundary(connection: Connection, lower: bytes, upper: bytes, pages: int) -> bytes | None:
+    row = connection.execute("SELECT units.boundary(%b, %b, %s)", [lower, upper, pages], binary=True).fetchone()
+    assert row is not None
+    return None if row[0] is None else bytes(row[0])  # type: ignore[call-overload]
+
+
+def test_pages_are_passed_over_as_if_one_by_one(connection: Connection, folder: Path) -> None:
+    """Long keys make a high tree: few of them have room in a page, also in those above the leaves."""
+    map_ = Map(folder)
+    keys = [
+        b"\x10\0\0\0" + bytes([table]) + struct.pack(">H", number) * 400
+        for table in (1, 2, 3)
+        for number in range(2000)
+    ]
+    map_.write(Versions({key: {1: b"value"} for key in keys}))
+    configure(connection, map_)
+    lower, upper = b"\x10\0\0\0\x02", b"\x10\0\0\0\x03"
+    steps = [lower]
+    while (following := boundary(connection, steps[-1], upper, 1)) is not None:
+        steps.append(following)
+    assert steps == sorted(set(steps))
+    assert len(steps) > 500
+    row = connection.execute("SELECT units.count_pages(%b, %b)", [lower, upper]).fetchone()
+    assert row is not None
+    assert abs(int(row[0]) + 1 - len(steps)) <= 1  # type: ignore[call-overload]
+    chance = random.Random(1)
+    for _ in range(300):
+        first = chance.randrange(len(steps))
+        pages = chance.randrange(1, len(steps))
+        expected = steps[first + pages] if first + pages < len(steps) else None
+        assert boundary(connection, steps[first], upper, pages) == expected
+    row = connection.execute("SELECT units.count_pages('', '\\xff')").fetchone()
+    assert row is not None
+    assert int(row[0]) + 1 == map_.leaf_pages()  # type: ignore[call-overload]

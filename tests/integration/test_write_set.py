@@ -163,15 +163,14 @@ class Model:
             covered = {INSERT: 4, UPDATE: 3, KEY_UPDATE: 4, DELETE: 4}.get(net, 0)
             if locks.get(key, 0) <= covered:
                 locks.pop(key, None)
-            if key[0] == 0x10:
-                delta = deltas.setdefault(relfilenode(key), [0, 0])
-                delta[0] += {INSERT: 1, DELETE: -1}.get(net, 0)
-                new = 0 if net == DELETE else newest.size + len(key)
-                delta[1] += new - (0 if net == INSERT else REPLACED_SIZE + len(key))
+            delta = deltas.setdefault(relfilenode(key), [0, 0])
+            is_new, is_gone = stack[0].operation in (INSERT, INDEX_PUT), net in (DELETE, INDEX_DELETE)
+            delta[0] += is_new - is_gone
+            delta[1] += (0 if is_gone else newest.size + len(key)) - (0 if is_new else REPLACED_SIZE + len(key))
         result.locks = [
             (mode, key) for key, mode in sorted(locks.items()) if relfilenode(key) not in self.state.dropped
         ]
-        result.deltas = [(number, *delta) for number, delta in sorted(deltas.items())]  # type: ignore[misc]
+        result.deltas = [(number, *delta) for number, delta in sorted(deltas.items()) if any(delta)]  # type: ignore[misc]
         return result
 
 

@@ -30,15 +30,12 @@ def status_of(process_id: int, field: str) -> list[str]:
 def find_zygote(cluster: Cluster) -> int:
     host = cluster.report().process_id
     children = Path(f"/proc/{host}/task/{host}/children").read_text().split()
-    [zygote] = [
-        int(child) for child in children if "host.zygote" in command_line(int(child)) and name_of(child) == "python"
-    ]
+    [zygote] = [int(child) for child in children if name_of(child) == "zygote"]
     return zygote
 
 
 def name_of(process_id: int | str) -> str:
-    name = Path(f"/proc/{process_id}/comm").read_text().strip()
-    return "python" if name.startswith("python") else name
+    return Path(f"/proc/{process_id}/comm").read_text().strip()
 
 
 def test_services_are_forks_of_the_zygote_and_children_of_the_host(start_cluster: StartCluster) -> None:
@@ -52,6 +49,20 @@ def test_services_are_forks_of_the_zygote_and_children_of_the_host(start_cluster
         assert os.getpgid(service) == service
         # real, effective, saved: nothing is left of root
         assert len(set(status_of(service, "Uid"))) == 1
+
+
+def test_the_zygote_has_nothing_of_the_host(start_cluster: StartCluster) -> None:
+    """But the lock of the data directory, the orders and the tether."""
+    cluster = start_cluster(instances=1)
+    zygote = find_zygote(cluster)
+    links = {path.name: os.readlink(path) for path in Path(f"/proc/{zygote}/fd").iterdir()}
+    assert links.pop("0") == os.devnull
+    log = str(cluster.data / "log" / "zygote.log")
+    assert {links.pop("1"), links.pop("2")} == {log}
+    kinds = sorted(link.partition(":")[0] for link in links.values())
+    assert kinds == sorted([str(cluster.data / "lock"), "pipe", "socket"])
+    assert os.readlink(f"/proc/{zygote}/cwd") == "/"
+    assert os.getpgid(zygote) == zygote
 
 
 def test_the_zygote_acts_as_nobody_special(start_cluster: StartCluster) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from borealis.host.layout import open_layout
-from borealis.placement import HostClient
+from borealis.placement.host_client import HostClient
 from tests.cluster import Cluster, StartCluster
 from tests.compatibility.front_door import Endpoint, FrontDoor
 from tests.integration.waiting import wait_until

@@ -13,12 +13,12 @@ from cryptography import x509
 from borealis.host.certificates import (
     CERTIFICATE_VALID,
     RENEWED_BEFORE_END,
-    CertificateFiles,
     ensure_certificate,
     names_of_region,
     take_certificate,
 )
 from borealis.host.errors import HostError
+from borealis.host.layout import CertificateFiles
 
 NOW = datetime.now(UTC)
 NAMES = names_of_region("us-east-1", "localhost", "127.0.0.1")

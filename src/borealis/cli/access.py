@@ -14,8 +14,7 @@ from borealis.clusters.view import ClusterView
 from borealis.foundation.clock import SystemClock
 from borealis.foundation.errors import Unavailable
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
-from borealis.host.certificates import CertificateFiles
-from borealis.host.layout import DataDirectory, open_layout
+from borealis.host.layout import CertificateFiles, DataDirectory, open_layout
 from borealis.host.report import HostReport, read_report
 from borealis.iam import IamStore, sigv4
 from borealis.iam.records import NewAccessKey

@@ -7,14 +7,16 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from borealis.cli.access import Access, choose_cluster, describe_access
-from borealis.cli.env import psql_line
 from borealis.foundation.errors import Unavailable
 from borealis.host import HostSettings, run_host
+from borealis.host.apart import run_apart
 from borealis.host.layout import open_layout
 from borealis.host.report import HostReport
+
+if TYPE_CHECKING:
+    from borealis.cli.access import Access
 
 
 class Terminal:
@@ -26,20 +28,27 @@ class Terminal:
         self._started = time.monotonic()
 
     def ready(self, report: HostReport) -> None:
-        directory = open_layout(self._settings.data)
         try:
-            access = describe_access(directory, report, choose_cluster(directory, report, None))
+            # The host holds no keys, and nothing of what reads them.
+            run_apart(("borealis.cli.access", "borealis.cli.env"), lambda: self._introduce(report))
         except Unavailable as error:
             self.event(str(error))
-        else:
-            for line in self._introduce(access):
-                say(sys.stdout, line)
         for instance in report.of(report.first_cluster) if self._settings.direct_port is not None else ():
             if instance.name.startswith("instance-"):
                 say(sys.stdout, f"postgresql://admin@127.0.0.1:{instance.port}/postgres")
         say(sys.stdout, f"ready in {time.monotonic() - self._started:.1f} s")
 
-    def _introduce(self, access: Access) -> Iterator[str]:
+    def _introduce(self, report: HostReport) -> None:
+        from borealis.cli.access import choose_cluster, describe_access
+
+        directory = open_layout(self._settings.data)
+        access = describe_access(directory, report, choose_cluster(directory, report, None))
+        for line in self._describe(access):
+            say(sys.stdout, line)
+
+    def _describe(self, access: "Access") -> Iterator[str]:
+        from borealis.cli.env import psql_line
+
         data = f"--data {shlex.quote(str(self._settings.data.absolute()))}"
         # Where the output goes into a file, the secret does not.
         is_terminal = sys.stdout.isatty()

@@ -10,7 +10,8 @@ from borealis.clusters.life_cycle import shown_status
 from borealis.foundation.clock import Clock
 from borealis.foundation.errors import BorealisError
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, NO_TIMESTAMP, Timestamp
-from borealis.placement import ClusterState, HostedCluster
+from borealis.placement import ClusterState
+from borealis.placement.host_client import HostedCluster
 
 _log = logging.getLogger("hosted")
 _FRESH_NS: Final = NANOSECONDS_PER_SECOND

@@ -48,6 +48,10 @@ class Listener:
         host, chosen = listening.getsockname()[:2]
         return host, chosen
 
+    def replace_context(self, context: ssl.SSLContext | None) -> None:
+        """For handshakes that begin from now on."""
+        self._context = context
+
     async def close(self, wait_s: float) -> None:
         """Accept no more; let those who are being answered have their answers, for so long."""
         if self._accepting is not None:

@@ -25,7 +25,7 @@ from borealis.control.throttle import Throttle
 from borealis.foundation.clock import Clock
 from borealis.foundation.errors import InvariantViolation, Unavailable
 from borealis.iam.credentials import CredentialSource
-from borealis.placement import HostClient
+from borealis.placement.host_client import HostClient
 
 _log = logging.getLogger("control")
 _STOP_S: Final = 5.0
@@ -73,6 +73,7 @@ class ControlServer:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._renew_certificate)
         where = self._listener.open(self._settings.listen, self._settings.port)
         self._settling.settle_all()
         write_address(self._settings.run, where, self._settings.installation.region, self._settings.certificate)
@@ -81,6 +82,15 @@ class ControlServer:
         await self._listener.close(_STOP_S)
         await self._settling.stop()
         await self._host.close()
+
+    def _renew_certificate(self) -> None:
+        """Connections that are there go on with the former one; so does everybody, if the new one cannot be used."""
+        try:
+            self._listener.replace_context(_load_certificate(self._settings.certificate, self._settings.key))
+        except Unavailable as error:
+            _log.error("the certificate stays as it was: %s", error)
+        else:
+            _log.info("the certificate has been read anew")
 
     async def _answer(self, request: HttpRequest) -> HttpAnswer:
         try:

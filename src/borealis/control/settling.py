@@ -15,7 +15,7 @@ from borealis.clusters.cluster import Cluster, ClusterStatus
 from borealis.clusters.names import ClusterIdentifier
 from borealis.clusters.store import ClusterStore
 from borealis.foundation.errors import BorealisError, InvariantViolation
-from borealis.placement import HostedCluster
+from borealis.placement.host_client import HostedCluster
 
 _log = logging.getLogger("settling")
 

@@ -196,7 +196,7 @@ class Arrival:
         )
         # The relay lets go before the client can act on our greeting.
         self._on_taken()
-        greeting = login.greeting(hand_over, self._login, parameters.values, process_id, secret)
+        greeting = login.greeting(parameters.values, process_id, secret)
         session.greet(greeting, hand_over.unread_plaintext)
 
 

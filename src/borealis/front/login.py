@@ -40,8 +40,6 @@ class Login:
     kind: BackendKind
     needs_mapping: bool
     """The principal has to be mapped to the role."""
-    unknown_options: tuple[str, ...]
-    """Protocol options that the client offered."""
 
 
 def decide_login(hand_over: HandOver, cluster: str) -> Login | Refusal:
@@ -57,11 +55,8 @@ def decide_login(hand_over: HandOver, cluster: str) -> Login | Refusal:
     if hand_over.user == SUPERUSER:
         return deny_role(hand_over)
     parameters: list[tuple[str, str]] = []
-    unknown_options: list[str] = []
     for name, value in hand_over.startup_parameters:
-        if name.startswith("_pq_."):
-            unknown_options.append(name)
-        elif name == "replication":
+        if name == "replication":
             if value.lower() not in _FALSE:
                 return Refusal("0A000", "replication connections are not supported")
         elif name == "options":
@@ -71,7 +66,7 @@ def decide_login(hand_over: HandOver, cluster: str) -> Login | Refusal:
             parameters.append((name, value))
     # In order, so that clients that say the same in another order share backends; a later value replaces an earlier.
     kind = BackendKind(hand_over.user, tuple(sorted(dict(parameters).items())))
-    return Login(kind, not is_admin, tuple(unknown_options))
+    return Login(kind, not is_admin)
 
 
 def judge_role(hand_over: HandOver, row: list[bytes | None] | None) -> Refusal | None:
@@ -116,13 +111,9 @@ def without_cluster_option(options: str) -> str:
     return " ".join(kept).strip()
 
 
-def greeting(hand_over: HandOver, login: Login, parameters: dict[bytes, bytes], process_id: int, secret: int) -> bytes:
+def greeting(parameters: dict[bytes, bytes], process_id: int, secret: int) -> bytes:
     """From the successful authentication to the first ReadyForQuery."""
-    parts: list[bytes] = []
-    minor = hand_over.protocol_version & 0xFFFF
-    if minor > 0 or login.unknown_options:
-        parts.append(messages.negotiate_protocol_version(0, login.unknown_options))
-    parts.append(messages.AUTHENTICATION_OK)
+    parts = [messages.AUTHENTICATION_OK]
     parts += (messages.parameter_status(name, value) for name, value in parameters.items())
     parts.append(messages.key_data(process_id, secret))
     parts.append(messages.ready_for_query(messages.IDLE))

@@ -221,12 +221,6 @@ def refuse_requests(requests: Iterable[Request], error: bytes, status: int) -> b
 AUTHENTICATION_OK: Final = message(AUTHENTICATION, bytes(4))
 
 
-def negotiate_protocol_version(minor: int, unknown_options: Iterable[str]) -> bytes:
-    """The newest minor version that we speak, and the protocol options that we do not know."""
-    options = [option.encode() + b"\0" for option in unknown_options]
-    return message(ord("v"), struct.pack(">II", minor, len(options)) + b"".join(options))
-
-
 def read_columns(octets: bytes) -> list[bytes | None]:
     """The values of a DataRow, body only. Raises ProtocolViolation."""
     values: list[bytes | None] = []

@@ -56,6 +56,11 @@ def assume(account: Account | None) -> None:
         os.seteuid(account.uid)
 
 
+def current_account() -> Account | None:
+    """The one that was assumed, if one was."""
+    return None if os.geteuid() == os.getuid() else Account(os.geteuid(), os.getegid())
+
+
 @contextmanager
 def as_root(account: Account | None) -> Iterator[None]:
     """Inside, whatever we were when started; outside, the account."""

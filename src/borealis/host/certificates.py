@@ -10,7 +10,6 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from borealis.host.account import Account, as_root
 from borealis.host.errors import HostError
+from borealis.host.layout import CertificateFiles, DataDirectory
+from borealis.host.settings import HostSettings
 
 AUTHORITY_VALID = timedelta(days=3650)
 # Some clients accept no more than 825 days.
@@ -33,32 +34,18 @@ BACKDATED = timedelta(days=1)
 SYSTEM_AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
-@dataclass(frozen=True)
-class CertificateFiles:
-    """In DATA/certificates. `authority` is what clients verify with, unless the certificate is the operator's own."""
-
-    folder: Path
-
-    @property
-    def authority(self) -> Path:
-        return self.folder / "ca.pem"
-
-    @property
-    def authority_key(self) -> Path:
-        return self.folder / "ca.key"
-
-    @property
-    def trust(self) -> Path:
-        """The authority with all those that this machine trusts: for clients that know of one file only."""
-        return self.folder / "trust.pem"
-
-    @property
-    def certificate(self) -> Path:
-        return self.folder / "server.pem"
-
-    @property
-    def key(self) -> Path:
-        return self.folder / "server.key"
+def keep_certificate(settings: HostSettings, directory: DataDirectory, account: Account | None) -> bool:
+    """The one of the settings, whichever that is. True when there is a new one. Raises HostError when the operator's
+    own cannot be used."""
+    files = CertificateFiles(directory.certificates)
+    if settings.certificate is not None and settings.key is not None:
+        is_new = take_certificate(files, settings.certificate, settings.key, account, now_utc())
+    else:
+        is_new = ensure_certificate(
+            files, names_of_region(settings.region, settings.domain, settings.listen), now_utc()
+        )
+    write_trust(files, account)
+    return is_new
 
 
 def names_of_region(region: str, domain: str, listen: str) -> list[x509.GeneralName]:

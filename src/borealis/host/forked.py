@@ -1,11 +1,13 @@
 """The host's side of the zygote: services as forks of a process that has imported everything (zygote.py)."""
 
 import ctypes
+import gc
 import json
 import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Sequence
 from io import BufferedWriter
 from pathlib import Path
@@ -13,7 +15,8 @@ from subprocess import Popen
 from typing import IO, Protocol
 
 from borealis.host.account import Account, as_root
-from borealis.host.launch import Tether, start_program
+from borealis.host.launch import Tether, detach, start_program
+from borealis.host.zygote import be_zygote, preload
 
 # How long the zygote may take to import, and then for each fork, on a machine that is very busy.
 PATIENCE_S = 60.0
@@ -34,11 +37,11 @@ class Process(Protocol):
 
 
 class Forked:
-    """A child of the zygote that has become ours."""
+    """A child of ours that was not started as a program: of the zygote first, or the zygote."""
 
-    def __init__(self, process_id: int, stdout: IO[bytes]) -> None:
+    def __init__(self, process_id: int, stdout: IO[bytes] | None) -> None:
         self.pid = process_id
-        self.stdout: IO[bytes] | None = stdout
+        self.stdout = stdout
         self._status: int | None = None
 
     def poll(self) -> int | None:
@@ -53,6 +56,11 @@ class Forked:
         if self.poll() is None:
             os.kill(self.pid, sig)
 
+    def wait(self) -> None:
+        if self._status is None:
+            _, status = os.waitpid(self.pid, 0)
+            self._status = os.waitstatus_to_exitcode(status)
+
 
 class Zygote:
     """Started when it is first needed, and anew when it has died. Where it cannot be had, `fork` says None."""
@@ -61,7 +69,8 @@ class Zygote:
         self._account = account
         self._lock = lock
         self._log = log
-        self._process: Popen[bytes] | None = None
+        self._process: Popen[bytes] | Forked | None = None
+        self._is_first = True
         self._tether: Tether | None = None
         self._orders: socket.socket | None = None
         self._is_possible = sys.platform == "linux" and _become_subreaper()
@@ -77,13 +86,43 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         tether = Tether(signal.SIGTERM)
         with theirs, self._log.open("ab") as log, as_root(self._account):
-            identity = (str(self._account.uid), str(self._account.gid)) if self._account else ()
-            command = (sys.executable, "-P", "-m", "borealis.host.zygote", str(theirs.fileno()), *identity)
-            keep = (self._lock, theirs.fileno())
-            self._process = start_program(command, None, stdout=log, stderr=log, keep=keep, tether=tether)
+            if self._is_first:
+                self._is_first = False
+                self._process = self._fork_zygote(theirs, log, tether)
+            else:
+                self._process = self._start_zygote(theirs, log, tether)
         ours.settimeout(PATIENCE_S)
         self._tether = tether
         self._orders = ours
+
+    def _fork_zygote(self, orders: socket.socket, log: BufferedWriter, tether: Tether) -> Forked:
+        """What has been imported is shared with it. Nothing else of ours goes along: no descriptor, no signal."""
+        preload()
+        gc.collect()
+        # Collections would write to every object, and end the sharing; nor may garbage of ours close descriptors there
+        # that are somebody else's.
+        gc.freeze()
+        process_id = os.fork()
+        if process_id:
+            tether.started()
+            return Forked(process_id, None)
+        code = 1
+        try:
+            detach(log.fileno(), (self._lock, orders.fileno(), tether.child_end))
+            tether.attach()
+            be_zygote(orders, self._account)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+
+    def _start_zygote(self, orders: socket.socket, log: BufferedWriter, tether: Tether) -> Popen[bytes]:
+        identity = (str(self._account.uid), str(self._account.gid)) if self._account else ()
+        command = (sys.executable, "-P", "-m", "borealis.host.zygote", str(orders.fileno()), *identity)
+        keep = (self._lock, orders.fileno())
+        return start_program(command, None, stdout=log, stderr=log, keep=keep, tether=tether)
 
     def fork(
         self, name: str, module: str, arguments: Sequence[str], log: BufferedWriter, tether: Tether

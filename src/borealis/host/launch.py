@@ -98,6 +98,25 @@ def start_program(
         tether.started()
 
 
+def detach(output: int, keep: Sequence[int]) -> None:
+    """Makes of a fork of ours what `start_program` makes of a program, but for its identity and its tether."""
+    os.setpgid(0, 0)
+    signal.set_wakeup_fd(-1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, number in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(descriptor, number)
+    lowest = 3
+    for kept in sorted(keep):
+        os.closerange(lowest, kept)
+        lowest = kept + 1
+    os.closerange(lowest, os.sysconf("SC_OPEN_MAX"))
+    os.chdir("/")
+    wanted = environment(os.environ)
+    for name in [name for name in os.environ if name not in wanted]:
+        del os.environ[name]
+    os.environ.update(wanted)
+
+
 def environment(inherited: os._Environ[str] | dict[str, str]) -> dict[str, str]:
     """Ours without what would change how PostgreSQL behaves."""
     kept = {name: value for name, value in inherited.items() if not name.startswith(("PG", "LC_", "LANG", "TZ"))}

@@ -89,6 +89,34 @@ class ClusterDirectory:
 
 
 @dataclass(frozen=True)
+class CertificateFiles:
+    """In DATA/certificates. `authority` is what clients verify with, unless the certificate is the operator's own."""
+
+    folder: Path
+
+    @property
+    def authority(self) -> Path:
+        return self.folder / "ca.pem"
+
+    @property
+    def authority_key(self) -> Path:
+        return self.folder / "ca.key"
+
+    @property
+    def trust(self) -> Path:
+        """The authority with all those that this machine trusts: for clients that know of one file only."""
+        return self.folder / "trust.pem"
+
+    @property
+    def certificate(self) -> Path:
+        return self.folder / "server.pem"
+
+    @property
+    def key(self) -> Path:
+        return self.folder / "server.key"
+
+
+@dataclass(frozen=True)
 class DataDirectory:
     """`run` is the real run directory, not a symbolic link to it."""
 

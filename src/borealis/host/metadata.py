@@ -6,7 +6,8 @@ Assumes that nothing else writes the metadata: it is called before the control s
 import secrets
 from contextlib import closing
 
-from borealis.clusters import Cluster, ClusterIdentifier, ClusterStatus, ClusterStore, Installation
+from borealis.clusters import Cluster, ClusterIdentifier, ClusterStatus, Installation
+from borealis.clusters.store import ClusterStore
 from borealis.foundation.identifiers import Timestamp
 from borealis.host.layout import DataDirectory
 from borealis.host.settings import HostSettings

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from borealis.host.account import Account
-from borealis.host.certificates import CertificateFiles
-from borealis.host.layout import DataDirectory
+from borealis.host.layout import CertificateFiles, DataDirectory
 from borealis.host.programs import Service
 from borealis.host.settings import HostSettings
 

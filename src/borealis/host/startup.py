@@ -7,23 +7,15 @@ import shutil
 import socket
 from pathlib import Path
 
-from borealis.foundation.clock import SystemClock
+from borealis.clusters import ClusterIdentifier
 from borealis.host.account import Account, as_root, assume, choose_account, read_owner, read_sudo_user
-from borealis.host.certificates import (
-    CertificateFiles,
-    ensure_certificate,
-    names_of_region,
-    now_utc,
-    take_certificate,
-    write_trust,
-)
+from borealis.host.apart import run_apart
 from borealis.host.cluster_programs import ClusterPlan
 from borealis.host.errors import HostError
 from borealis.host.hosts_file import HostsFile
 from borealis.host.instance import read_boot_id
 from borealis.host.layout import DataDirectory, create_layout
 from borealis.host.lock import take_lock
-from borealis.host.metadata import install_administrator, introduce_first_cluster
 from borealis.host.postgres_settings import check_chosen
 from borealis.host.process_tree import ProcessTree
 from borealis.host.seed import ensure_seed
@@ -34,6 +26,9 @@ from borealis.host.settings import SESSIONS_MAX, HostSettings
 
 # Where the data of a host that was started by root lies when its folder is below one that only root can enter.
 REACHABLE_DATA = Path("/var/lib/borealis")
+
+CERTIFICATES = "borealis.host.certificates"
+METADATA = "borealis.host.metadata"
 
 
 def run_host(settings: HostSettings, announcer: Announcer) -> bool:
@@ -60,15 +55,27 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
     first = directory.first_cluster()
     if first is not None and not directory.cluster(first).root.exists():
         first = None
+    # What that needs is most of what a host would hold in memory, and it needs it never again.
+    run_apart((CERTIFICATES, METADATA), lambda: _prepare(settings, directory, first, account))
     certificate = CertificateKeeper(settings, directory, account)
-    certificate.keep()
-    now = SystemClock().now()
-    install_administrator(settings, directory, now)
-    introduce_first_cluster(settings, directory, first, now)
     services = plan_services(settings, directory, account)
     hosts = HostsFile(settings.hosts, f"Borealis in {directory.root}", account)
     processes = ProcessTree(account, lock, directory.log / "zygote.log")
     return Host(settings, directory, processes, plan, services, first, certificate, hosts, announcer).run()
+
+
+def _prepare(
+    settings: HostSettings, directory: DataDirectory, first: ClusterIdentifier | None, account: Account | None
+) -> None:
+    """What must be there before the services start."""
+    from borealis.foundation.clock import SystemClock
+    from borealis.host.certificates import keep_certificate
+    from borealis.host.metadata import install_administrator, introduce_first_cluster
+
+    keep_certificate(settings, directory, account)
+    now = SystemClock().now()
+    install_administrator(settings, directory, now)
+    introduce_first_cluster(settings, directory, first, now)
 
 
 class CertificateKeeper:
@@ -76,21 +83,17 @@ class CertificateKeeper:
 
     def __init__(self, settings: HostSettings, directory: DataDirectory, account: Account | None) -> None:
         self._settings = settings
-        self._files = CertificateFiles(directory.certificates)
+        self._directory = directory
         self._account = account
 
     def keep(self) -> bool:
         """True when there is a new one. Raises HostError when the operator's own cannot be used."""
-        settings = self._settings
-        is_new = self._keep_pair(settings)
-        write_trust(self._files, self._account)
-        return is_new
+        return run_apart((CERTIFICATES,), self._keep)
 
-    def _keep_pair(self, settings: HostSettings) -> bool:
-        if settings.certificate is not None and settings.key is not None:
-            return take_certificate(self._files, settings.certificate, settings.key, self._account, now_utc())
-        names = names_of_region(settings.region, settings.domain, settings.listen)
-        return ensure_certificate(self._files, names, now_utc())
+    def _keep(self) -> bool:
+        from borealis.host.certificates import keep_certificate
+
+        return keep_certificate(self._settings, self._directory, self._account)
 
 
 def check_ports(settings: HostSettings) -> None:

@@ -1,10 +1,12 @@
 """The zygote: has imported what every service needs, and forks one for each order of the host.
 
 To import takes a service a quarter of a second and 12 MB of memory of its own. Forked from here it starts in
-milliseconds, and what has been imported is shared for as long as nobody writes to it. The zygote holds no data, no key
-and no connection but that to the host, so nothing of one tenant can reach another this way; what its children have in
-common is where their code lies in memory. Where the host is root, it goes on with the account's effective ids once it
-has imported, like the host itself; a service is root again until it drops that for good, after its own imports.
+milliseconds, and what has been imported is shared for as long as nobody writes to it. The first zygote is a fork of the
+host itself, which has imported it all before it knows of any cluster, and shares in it; one that follows a zygote that
+has died is a program of its own. A zygote holds no data, no key and no connection but that to the host, so nothing of
+one tenant can reach another this way; what its children have in common is where their code lies in memory. Where the
+host is root, it goes on with the account's effective ids once it has imported, like the host itself; a service is root
+again until it drops that for good, after its own imports.
 
 Promises: a service becomes the host's own child (the zygote forks it through a process that ends at once, and orphans
 go to the host, which is their subreaper), so it is waited for, signalled and missed like any other, and the end of the
@@ -33,11 +35,11 @@ from borealis.host.account import Account, assume
 from borealis.host.launch import attach_tether
 
 PRELOADED: Final = (
-    "borealis.adjudicator.server",
-    "borealis.storage.server",
-    "borealis.front.server",
-    "borealis.relay.server",
-    "borealis.control.server",
+    "borealis.adjudicator.__main__",
+    "borealis.storage.__main__",
+    "borealis.front.__main__",
+    "borealis.relay.__main__",
+    "borealis.control.__main__",
 )
 ORDER_BYTES_MAX: Final = 1 << 16
 # Of an order: standard output, standard error, tether.
@@ -113,8 +115,12 @@ def _run(name: str, module: str, arguments: Sequence[str], descriptors: Sequence
     try:
         _take_place(name, descriptors)
         sys.argv = [module, *arguments]
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-        code = 0
+        program = sys.modules.get(f"{module}.__main__")
+        if program is not None:
+            code = program.main()
+        else:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            code = 0
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
@@ -149,17 +155,26 @@ def _take_place(name: str, descriptors: Sequence[int]) -> None:
     # After the signals: the zygote ignores the one that this asks for.
     attach_tether(tether, signal.SIGTERM)
     random.seed()
+    _name(name)
+
+
+def _name(name: str) -> None:
     ctypes.CDLL(None).prctl(_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
-def main() -> int:
-    orders = socket.socket(fileno=int(sys.argv[1]))
-    account = Account(int(sys.argv[2]), int(sys.argv[3])) if len(sys.argv) > 2 else None
+def preload() -> None:
+    """Once. May lie where only root can read."""
+    for module in PRELOADED:
+        importlib.import_module(module)
+
+
+def be_zygote(orders: socket.socket, account: Account | None) -> None:
+    """Until the host is gone."""
+    _name("zygote")
     for number in _SIGNALS_OF_OURS:
         # The host's to handle; its end is the end of the orders.
         signal.signal(number, signal.SIG_IGN)
-    for module in PRELOADED:
-        importlib.import_module(module)
+    preload()
     gc.collect()
     # Counting references is all that writes to what is shared: no collection walks over it.
     gc.freeze()
@@ -167,6 +182,11 @@ def main() -> int:
     with suppress(ConnectionError):  # the host is gone
         orders.send(b"{}")
         serve(orders)
+
+
+def main() -> int:
+    account = Account(int(sys.argv[2]), int(sys.argv[3])) if len(sys.argv) > 2 else None
+    be_zygote(socket.socket(fileno=int(sys.argv[1])), account)
     return 0
 
 

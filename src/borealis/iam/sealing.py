@@ -5,21 +5,18 @@ data: a ciphertext that is moved to another row, or changed by a bit, does not o
 in a file that only the account of the data can read; whoever has the file and the store has every secret.
 """
 
+import hmac
 import os
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from borealis.foundation.errors import BorealisError, Unavailable
 from borealis.iam.names import RandomBytes
+from borealis.tls import sealing
 
-KEY_BYTES: Final = 32
-_NONCE_BYTES: Final = 12
-_TAG_BYTES: Final = 16
+KEY_BYTES: Final = sealing.KEY_BYTES
+_NONCE_BYTES: Final = sealing.NONCE_BYTES
+_TAG_BYTES: Final = sealing.TAG_BYTES
 
 
 class CannotUnseal(BorealisError):  # noqa: N818 - it says what is wrong
@@ -29,27 +26,32 @@ class CannotUnseal(BorealisError):  # noqa: N818 - it says what is wrong
 class Seal:
     """Seals and unseals for one purpose. Prints as nothing."""
 
-    __slots__ = ("_cipher",)
+    __slots__ = ("_key",)
 
     def __init__(self, master_key: bytes, purpose: str) -> None:
         if len(master_key) != KEY_BYTES:
             raise ValueError(f"a master key is {KEY_BYTES} bytes")
-        derivation = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"borealis {purpose}".encode())
-        self._cipher = AESGCM(derivation.derive(master_key))
+        self._key = _derive(master_key, f"borealis {purpose}".encode())
 
     def seal(self, text: bytes, associated: bytes, random: RandomBytes) -> bytes:
         """12 bytes of nonce, the ciphertext, 16 bytes of tag."""
         nonce = random(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, text, associated)
+        return nonce + sealing.seal(self._key, nonce, text, associated)
 
     def unseal(self, sealed: bytes, associated: bytes) -> bytes:
         """Raises CannotUnseal."""
         if len(sealed) < _NONCE_BYTES + _TAG_BYTES:
             raise CannotUnseal("too short to be sealed")
-        try:
-            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], associated)
-        except InvalidTag:
-            raise CannotUnseal("not sealed by this key for this place") from None
+        text = sealing.unseal(self._key, sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], associated)
+        if text is None:
+            raise CannotUnseal("not sealed by this key for this place")
+        return text
+
+
+def _derive(secret: bytes, info: bytes) -> bytes:
+    """HKDF of RFC 5869 with SHA-256, no salt, and one block of output."""
+    extracted = hmac.digest(bytes(KEY_BYTES), secret, "sha256")
+    return hmac.digest(extracted, info + b"\x01", "sha256")
 
 
 def read_master_key(path: Path) -> bytes:

@@ -1,23 +1,12 @@
 """Orders about whole clusters, for the control plane and the command line."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from borealis.foundation.errors import Malformed
 from borealis.placement.connection import HostConnection
-from borealis.placement.messages import Fields, decode_fronts, is_cluster_name
+from borealis.placement.messages import ClusterState, Fields, decode_fronts, is_cluster_name
 from borealis.placement.table import FrontAddress
-
-
-class ClusterState(StrEnum):
-    """What a cluster's processes are doing."""
-
-    ASLEEP = "asleep"
-    STARTING = "starting"
-    AWAKE = "awake"
-    STOPPING = "stopping"
-    DELETING = "deleting"
 
 
 @dataclass(frozen=True)

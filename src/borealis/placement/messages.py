@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,17 @@ LINE_BYTES_MAX = 1024 * 1024
 REQUEST_BYTES_MAX = 4096
 
 Fields = dict[str, Any]
+
+
+class ClusterState(StrEnum):
+    """What a cluster's processes are doing."""
+
+    ASLEEP = "asleep"
+    STARTING = "starting"
+    AWAKE = "awake"
+    STOPPING = "stopping"
+    DELETING = "deleting"
+
 
 # What a request may ask for, and whether it names a cluster (None: it may).
 OPERATIONS: Mapping[str, bool | None] = {

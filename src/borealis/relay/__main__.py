@@ -10,7 +10,7 @@ from borealis.audit import AuditLog
 from borealis.foundation.clock import SystemClock
 from borealis.foundation.errors import BorealisError
 from borealis.foundation.privileges import drop_privileges
-from borealis.placement import Placement
+from borealis.placement.placement import Placement
 from borealis.relay.gatekeeper import Gatekeeper
 from borealis.relay.hand_over import HandOvers
 from borealis.relay.holding import Holding

@@ -21,6 +21,8 @@ from borealis.relay.startup_packet import (
     CancelRequest,
     Refused,
     Startup,
+    check_user,
+    negotiation,
     packet_code,
     packet_length,
     parse_cancel,
@@ -175,6 +177,10 @@ class Dialogue:
         if packet_code(packet) == CANCEL_CODE:
             return parse_cancel(packet)
         startup = parse_startup(packet)
+        words = negotiation(startup)
+        if words:
+            yield Send(self._open_session.encrypt(words))
+        check_user(startup)
         claim = self._claim = Claim(server_name, startup)
         self._gate.find_cluster(claim)
         yield Send(self._open_session.encrypt(_ASK_FOR_PASSWORD))
@@ -199,7 +205,11 @@ class Dialogue:
             self._expect_bare_request(packet, refusals.DATA_BEFORE_TLS)
             yield Send(_ACCEPT_TLS)
             return "requested"
-        parse_startup(packet)
+        startup = parse_startup(packet)
+        words = negotiation(startup)
+        if words:
+            yield Send(words)
+        check_user(startup)
         raise Refused(refusals.TLS_REQUIRED)
 
     def _expect_bare_request(self, packet: bytes, refusal: Refusal) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from borealis.audit import AuditEvent, AuditLog, AuditOutcome, AuditRecord
-from borealis.clusters import Cluster, ClusterIdentifier, ClusterStatus, ClusterView
+from borealis.clusters import Cluster, ClusterIdentifier, ClusterStatus
 from borealis.clusters.names import EndpointName, InvalidName, parse_identifier
+from borealis.clusters.view import ClusterView
 from borealis.foundation.clock import Clock
 from borealis.foundation.errors import Unavailable
 from borealis.iam import IamReader, authorize, verify_token

@@ -15,7 +15,8 @@ from borealis.clusters import ClusterStatus
 from borealis.foundation.clock import Clock
 from borealis.foundation.errors import Rejected, Unavailable
 from borealis.foundation.identifiers import Timestamp
-from borealis.placement import FrontAddress, FrontId, Placement, UnknownCluster
+from borealis.placement import FrontAddress, FrontId, UnknownCluster
+from borealis.placement.placement import Placement
 from borealis.relay import refusals
 from borealis.relay.dialogue import Grant, LetIn
 from borealis.relay.front_links import FrontLinks

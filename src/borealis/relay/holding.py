@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from borealis.foundation.errors import Unavailable
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
-from borealis.placement import FrontAddress, Placement, UnknownCluster
+from borealis.placement import FrontAddress, UnknownCluster
+from borealis.placement.placement import Placement
 from borealis.relay.dialogue import Grant
 
 

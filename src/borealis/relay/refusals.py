@@ -82,7 +82,7 @@ PASSWORD_EMPTY: Final = Refusal("no_token", "28P01", "empty password returned by
 
 
 def unsupported_protocol(major: int, minor: int) -> Refusal:
-    return Refusal("malformed", "0A000", f"unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2")
+    return Refusal("malformed", "0A000", f"unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0")
 
 
 def unknown_database(name: str) -> Refusal:

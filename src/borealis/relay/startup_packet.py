@@ -23,11 +23,15 @@ CANCEL_CODE: Final = 80_877_102
 TLS_CODE: Final = 80_877_103
 GSS_CODE: Final = 80_877_104
 _CANCEL: Final = struct.Struct(">II")
+_NEGOTIATION: Final = struct.Struct(">II")
 _U32: Final = struct.Struct(">I")
 
 NAME_BYTES_MAX: Final = 63
 PROTOCOL_MAJOR: Final = 3
+PROTOCOL: Final = PROTOCOL_MAJOR << 16
+"""The newest that PostgreSQL 16 speaks, 3.0."""
 DATABASE: Final = "postgres"
+_PROTOCOL_OPTION: Final = "_pq_."
 _CLUSTER_OPTION: Final = "amzn_cluster_id"
 # A backslash takes the next character as it is; blanks (C's isspace) part the words.
 _WORD: Final = re.compile(r"(?:\\.|[^\\ \t\n\v\f\r])+", re.DOTALL)
@@ -52,12 +56,14 @@ class CancelRequest:
 @dataclass(frozen=True, slots=True)
 class Startup:
     """What a client wants to be. `parameters` are the rest of what it sent, without `replication`, in its order, but
-    `options` first; of two with one name the later one is there. `_pq_.` names are options of the protocol."""
+    `options` first; of two with one name the later one is there. `protocol_options` are the names of those that the
+    client offers (`_pq_.…`), as it sent them."""
 
     protocol: int
     user: str
     database: str
     parameters: tuple[tuple[str, str], ...]
+    protocol_options: tuple[str, ...]
     cluster_option: str | None
     """Value of the option `amzn-cluster-id`."""
 
@@ -87,7 +93,7 @@ def parse_cancel(packet: bytes) -> CancelRequest:
 
 
 def parse_startup(packet: bytes) -> Startup:
-    """A whole startup packet, its length field included."""
+    """A whole startup packet, its length field included. Whether it names a user is for `check_user`, later."""
     protocol = packet_code(packet)
     major, minor = protocol >> 16, protocol & 0xFFFF
     if major != PROTOCOL_MAJOR:
@@ -96,6 +102,7 @@ def parse_startup(packet: bytes) -> Startup:
     options: str | None = None
     cluster_option: str | None = None
     parameters: dict[str, str] = {}
+    protocol_options: list[str] = []
     for name, value in _pairs(packet):
         if name == "user":
             user = value
@@ -106,11 +113,11 @@ def parse_startup(packet: bytes) -> Startup:
         elif name == "replication":
             if value.lower() not in ("", "0", "f", "false", "n", "no", "of", "off"):
                 raise Refused(refusals.NO_REPLICATION)
+        elif name.startswith(_PROTOCOL_OPTION):
+            protocol_options.append(name)
         else:
             parameters.pop(name, None)  # the later one wins, at its own place in the order
             parameters[name] = value
-    if not user:
-        raise Refused(refusals.NO_USER)
     if options is not None:
         options, cluster_option = take_cluster_option(options)
         if options:
@@ -121,8 +128,24 @@ def parse_startup(packet: bytes) -> Startup:
         user,
         _truncate(database) if database else user,
         tuple(parameters.items()),
+        tuple(protocol_options),
         cluster_option,
     )
+
+
+def negotiation(startup: Startup) -> bytes:
+    """What a client is told that wants more of the protocol than there is (NegotiateProtocolVersion): before anything
+    else, as PostgreSQL does it. Nothing for others."""
+    options = [name.encode() + b"\0" for name in startup.protocol_options]
+    if startup.protocol <= PROTOCOL and not options:
+        return b""
+    body = _NEGOTIATION.pack(PROTOCOL, len(options)) + b"".join(options)
+    return b"v" + _U32.pack(LENGTH_BYTES + len(body)) + body
+
+
+def check_user(startup: Startup) -> None:
+    if not startup.user:
+        raise Refused(refusals.NO_USER)
 
 
 def _pairs(packet: bytes) -> list[tuple[str, str]]:

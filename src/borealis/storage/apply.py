@@ -96,10 +96,6 @@ class ApplyPlan:
         """How many versions are held in memory."""
         return len(self.versions.puts) + len(self.versions.puts_that_may_cover)
 
-    def is_full(self, writes_max: int, bytes_max: int) -> bool:
-        """Whether it had better be written now. A giant is best written alone."""
-        return self.writes >= writes_max or self.octets >= bytes_max or bool(self.giants)
-
     def add(self, batch: Octets) -> bool:
         """Take in one batch as it came. False: it was applied before. Raises InvariantViolation."""
         data = batch if type(batch) is bytes else bytes(batch)

@@ -10,20 +10,48 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 from borealis.foundation.identifiers import Relfilenode, Timestamp
-from borealis.storage.garbage import clear_key, clear_relation, sweep
+from borealis.storage.garbage import sweep
 from borealis.storage.ordered_map import OrderedMap, Table
 from borealis.storage.statistics import sum_key
-from borealis.storage.stored_key import relation_prefixes, timestamp_suffix
+from borealis.storage.stored_key import relation_prefixes
 
 # A slice deletes at most so many versions for each key that it may look at; what is left of a key waits its turn.
 DELETES_PER_KEY: Final = 4
 
 
-class CollectionQueue:
+@dataclass(slots=True)
+class Collected:
+    """What one slice did."""
+
+    deleted: int = 0
+    examined: int = 0
+    is_idle: bool = False
+
+
+class KeyQueue(Protocol):
     """Keys that have garbage once the horizon passes a timestamp; oldest first, each key once, bounded."""
+
+    is_incomplete: bool
+    """Garbage may exist that is not in the queue: a sweep has to find it."""
+
+    def __len__(self) -> int: ...
+
+    def add(self, covered: Iterable[tuple[Timestamp, bytes]]) -> None:
+        """These keys were written over at these timestamps, which do not fall."""
+        ...
+
+    def is_ready(self, horizon: Timestamp) -> bool: ...
+
+    def collect(self, ordered_map: OrderedMap, horizon: Timestamp, limit: int) -> Collected:
+        """Clear up to `limit` keys that are ready, in one write transaction. Raises OutOfRoom, with nothing lost."""
+        ...
+
+
+class CollectionQueue:
+    """The queue in Python. The storage process has one in C beside what fills it (follower.py), which does the same."""
 
     def __init__(self, keys_max: int) -> None:
         self._keys_max = keys_max
@@ -32,13 +60,11 @@ class CollectionQueue:
         """When each key of `_order` was written over last."""
         self._unfinished: list[bytes] = []
         self.is_incomplete = False
-        """Garbage may exist that is not in the queue: a sweep has to find it."""
 
     def __len__(self) -> int:
         return len(self._order) + len(self._unfinished)
 
     def add(self, covered: Iterable[tuple[Timestamp, bytes]]) -> None:
-        """These keys were written over at these timestamps, which do not fall."""
         last = self._last
         for item in covered:
             timestamp, key = item
@@ -70,23 +96,27 @@ class CollectionQueue:
                 order.append((last[key], key))
         return sorted(set(taken))
 
-
-@dataclass(slots=True)
-class Collected:
-    """What one slice did."""
-
-    deleted: int = 0
-    examined: int = 0
-    is_idle: bool = False
+    def collect(self, ordered_map: OrderedMap, horizon: Timestamp, limit: int) -> Collected:
+        keys = self.take(horizon, limit)
+        if not keys:
+            return Collected()
+        left = keys
+        try:
+            with ordered_map.write() as writer:
+                deleted, not_done = writer.clear_keys(keys, horizon, DELETES_PER_KEY * limit)
+            left = not_done
+        finally:
+            self.put_back(left)
+        return Collected(deleted=deleted, examined=len(keys))
 
 
 class Collector:
     """Owns the queue, the dropped relations and the state of the sweep over one map."""
 
-    def __init__(self, ordered_map: OrderedMap, queue_max: int, sweep_entries: int) -> None:
+    def __init__(self, ordered_map: OrderedMap, queue: KeyQueue, sweep_entries: int) -> None:
         self._map = ordered_map
         self._sweep_entries = sweep_entries
-        self.queue = CollectionQueue(queue_max)
+        self.queue = queue
         self._drops: dict[Relfilenode, Timestamp] = {}
         self._sweep_from: bytes | None = b""
         with ordered_map.read() as reader:
@@ -126,9 +156,8 @@ class Collector:
 
     def collect(self, horizon: Timestamp, limit: int) -> Collected:
         """One slice of the queue or, when that has nothing ready, of the dropped relations. Raises OutOfRoom."""
-        keys = self.queue.take(horizon, limit)
-        if keys:
-            return self._collect_keys(keys, horizon, limit)
+        if self.queue.is_ready(horizon):
+            return self.queue.collect(self._map, horizon, limit)
         for relfilenode, dropped_at in self._drops.items():
             if dropped_at <= horizon:
                 return self._collect_drop(relfilenode, dropped_at, limit)
@@ -150,36 +179,16 @@ class Collector:
         self._sweep_from = found.resume
         return Collected(deleted=len(found.garbage), examined=found.examined)
 
-    def _collect_keys(self, keys: list[bytes], horizon: Timestamp, limit: int) -> Collected:
-        deletes_max = DELETES_PER_KEY * limit
-        done = Collected(examined=len(keys))
-        suffix = timestamp_suffix(horizon)
-        left: list[bytes] = []
-        try:
-            with self._map.write() as writer, writer.version_cursor() as cursor:
-                for key in keys:
-                    deleted, is_all = clear_key(cursor, key, suffix, deletes_max - done.deleted)
-                    done.deleted += deleted
-                    if not is_all:
-                        left.append(key)
-        except BaseException:
-            left = keys
-            raise
-        finally:
-            self.queue.put_back(left)
-        return done
-
     def _collect_drop(self, relfilenode: Relfilenode, dropped_at: Timestamp, limit: int) -> Collected:
         deletes_max = DELETES_PER_KEY * limit
         done = Collected()
         is_all = True
         with self._map.write() as writer:
-            with writer.version_cursor() as cursor:
-                for prefix in relation_prefixes(relfilenode):
-                    deleted, is_all = clear_relation(cursor, prefix, dropped_at, deletes_max - done.deleted)
-                    done.deleted += deleted
-                    if not is_all:
-                        break
+            for prefix in relation_prefixes(relfilenode):
+                deleted, is_all = writer.clear_relation(prefix, dropped_at, deletes_max - done.deleted)
+                done.deleted += deleted
+                if not is_all:
+                    break
             if is_all:
                 writer.delete(Table.DROPS, [relfilenode.to_bytes(4, "big")])
                 writer.delete(Table.META, [sum_key(relfilenode)])

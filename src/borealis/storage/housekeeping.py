@@ -1,7 +1,8 @@
-"""Rounds of the horizon and slices of collection, in the gaps between batches.
+"""Rounds of the horizon, and the collection of what nobody waits for.
 
 Owns when the reader slots are looked at and what is published from them; the deciding is in horizon.py, pace.py and
-collector.py. Each call does a bounded amount of work.
+collector.py. The follower collects in step with what it applies; here is the rest. Each call does a bounded amount of
+work.
 """
 
 import logging
@@ -11,10 +12,11 @@ from pathlib import Path
 from borealis.foundation.errors import Unavailable
 from borealis.foundation.identifiers import NO_TIMESTAMP, Timestamp
 from borealis.foundation.pages import TRANSACTIONS_MAGIC, SharedPage, TransactionsWord
+from borealis.storage.follower import Follower
 from borealis.storage.horizon import HorizonTracker
-from borealis.storage.lmdb_map import LmdbMap
+from borealis.storage.lmdb_map import LmdbMap, translate
 from borealis.storage.ordered_map import OutOfRoom
-from borealis.storage.pace import BackgroundPace, CollectionPace
+from borealis.storage.pace import BackgroundPace
 from borealis.storage.publication import Publication
 from borealis.storage.reader_slots import ReaderSlots
 from borealis.storage.replica import Replica
@@ -29,6 +31,7 @@ class Housekeeper:
     def __init__(
         self,
         replica: Replica,
+        follower: Follower,
         environment: LmdbMap,
         publication: Publication,
         slots: ReaderSlots,
@@ -36,6 +39,7 @@ class Housekeeper:
         settings: StorageSettings,
     ) -> None:
         self._replica = replica
+        self._follower = follower
         self._environment = environment
         self._publication = publication
         self._slots = slots
@@ -45,7 +49,6 @@ class Housekeeper:
         reader_age_max_ns = settings.transaction_age_max_ns + settings.transaction_age_grace_ns
         self._horizon = HorizonTracker(publication.horizon, settings.horizon_lag_ns, reader_age_max_ns)
         self._collect_up_to = NO_TIMESTAMP
-        self._pace = CollectionPace(settings)
         self._background = BackgroundPace(settings.background_rest_factor)
         self._next_round_ns = 0
         self._next_reader_check_ns = 0
@@ -54,8 +57,9 @@ class Housekeeper:
         self._is_out_of_room = False
         self._applied_at_last_round = NO_TIMESTAMP
 
-    def applied(self, writes: int) -> None:
-        self._pace.applied(writes)
+    def collect_up_to(self, now_ns: int) -> Timestamp:
+        """The horizon for who collects in step with apply; 0 while there is no room for it."""
+        return NO_TIMESTAMP if now_ns < self._rests_until_ns else self._collect_up_to
 
     def run(self, now_ns: int, is_idle: bool) -> None:
         """What is due: a round, a slice of collection. `is_idle`: no batch is waiting."""
@@ -64,32 +68,43 @@ class Housekeeper:
         try:
             if now_ns >= self._next_round_ns:
                 self._round(now_ns)
-            self._collect(now_ns, is_idle)
+            if is_idle and now_ns >= self._background.due_ns and self._has_work():
+                self._collect()
             self._is_out_of_room = False
         except OutOfRoom as error:
-            if not self._is_out_of_room:
-                log.error("old versions cannot be collected: %s", error)
-            self._is_out_of_room = True
-            self._rests_until_ns = now_ns + self._settings.room_retry_interval_ns
+            self._rest(now_ns, error)
+
+    def collecting_failed(self, now_ns: int, status: int) -> None:
+        """The follower's collection did, with this status of LMDB. Raises what is worse than OutOfRoom."""
+        error = translate(status)
+        if not isinstance(error, OutOfRoom):
+            raise error
+        self._rest(now_ns, error)
 
     def due_ns(self) -> int:
+        """When `run` wants to be called next, whatever else happens."""
+        return max(self._next_round_ns, self._rests_until_ns)
+
+    def idle_due_ns(self) -> int:
         """When `run` wants to be called next if nothing else happens."""
-        due = min(self._background.due_ns, self._next_round_ns) if self._has_work() else self._next_round_ns
-        return max(due, self._rests_until_ns)
+        return max(self._background.due_ns, self._rests_until_ns) if self._has_work() else self.due_ns()
+
+    def _rest(self, now_ns: int, error: OutOfRoom) -> None:
+        if not self._is_out_of_room:
+            log.error("old versions cannot be collected: %s", error)
+        self._is_out_of_room = True
+        self._rests_until_ns = now_ns + self._settings.room_retry_interval_ns
 
     def _has_work(self) -> bool:
         collector = self._replica.collector
         return collector.has_keys(self._collect_up_to) or collector.has_background_work(self._collect_up_to)
 
-    def _collect(self, now_ns: int, is_idle: bool) -> None:
+    def _collect(self) -> None:
         replica, horizon = self._replica, self._collect_up_to
-        if replica.collector.has_keys(horizon) and (keys := self._pace.take_due_keys()):
-            replica.collect(horizon, keys)
-        elif is_idle and now_ns >= self._background.due_ns and self._has_work():
-            began = time.monotonic_ns()
-            if replica.collect(horizon, self._settings.collect_keys_min).is_idle:
-                replica.sweep(horizon)
-            self._background.worked(began, time.monotonic_ns())
+        began = time.monotonic_ns()
+        if replica.collect(horizon, self._settings.collect_keys_min).is_idle:
+            replica.sweep(horizon)
+        self._background.worked(began, time.monotonic_ns())
 
     def close(self) -> None:
         if self._transactions is not None:
@@ -103,7 +118,7 @@ class Housekeeper:
         self._collect_up_to = decision.collect
         if now_ns >= self._next_publication_ns:
             self._next_publication_ns = now_ns + settings.size_publication_interval_ns
-            replica.publish_sizes()
+            replica.publish_sizes(self._follower.take_unpublished())
         if now_ns >= self._next_reader_check_ns:
             self._next_reader_check_ns = now_ns + settings.reader_check_interval_ns
             if dead := self._environment.check_readers():

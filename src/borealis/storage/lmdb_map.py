@@ -1,114 +1,203 @@
 """The ordered map in a file: LMDB 1.0 (format 1), one writer, readers in any number of processes.
 
-Owns the environment. Promises: no LMDB error leaves here untranslated; a transaction that finds no room on the disk
-leaves nothing behind. Nothing is synced: a process may die at any time without harm, after a power loss the map is not
-trusted (recovery.py). Why this format and these flags: docs/decisions/0001-lmdb-format.md.
+Owns the environment, which lives in the C library (library.py). Promises: no status of LMDB leaves here untranslated; a
+transaction that finds no room on the disk leaves nothing behind. Nothing is synced: a process may die at any time
+without harm, after a power loss the map is not trusted (recovery.py). Why this format and these flags:
+docs/decisions/0001-lmdb-format.md.
 """
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from ctypes import byref, c_int, c_size_t, c_uint8, c_uint64, c_void_p, create_string_buffer, string_at
+from itertools import chain
 from pathlib import Path
+from struct import Struct
 from types import TracebackType
 from typing import Any, Final
 
-import lmdb
-
 from borealis.foundation.errors import BorealisError, Unavailable
-from borealis.storage.garbage import VersionCursor
+from borealis.foundation.identifiers import Timestamp
+from borealis.storage.library import library
 from borealis.storage.ordered_map import Entry, MapReader, MapWriter, OutOfRoom, Table
 from borealis.storage.settings import StorageSettings
-from borealis.storage.stored_key import TIMESTAMP_BYTES
 
-LIBRARY_VERSION: Final = 1
 DATA_FILE: Final = "data.mdb"
 LOCK_FILE: Final = "lock.mdb"
 DATA_PERMISSIONS: Final = 0o640
 LOCK_PERMISSIONS: Final = 0o660
 
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+_TABLE_NUMBERS: Final = {table: number for number, table in enumerate(Table)}
+_SCAN_BYTES: Final = 1 << 16
+_SCANNED_SIZES: Final = Struct("<II")
+
+_NOT_FOUND: Final = -30798
+_PAGE_NOT_FOUND: Final = -30797
+_CORRUPTED: Final = -30796
+_PANIC: Final = -30795
+_VERSION_MISMATCH: Final = -30794
+_INVALID: Final = -30793
+_MAP_FULL: Final = -30792
+_SHORT_WRITE: Final = -30772
+"""Some of the pages of a write found room, the others did not."""
 
 
 class DamagedMap(Unavailable):
     """The map cannot be opened; the text says what to do."""
 
 
-class _Reader:
-    __slots__ = ("_tables", "_transaction")
+def _check(status: int) -> None:
+    if status:
+        raise translate(status)
 
-    def __init__(self, transaction: Any, tables: dict[Table, Any]) -> None:
+
+def _sizes(octets: Iterable[bytes]) -> "array[int]":
+    return array("I", map(len, octets))
+
+
+class _Reader:
+    __slots__ = ("_map", "_transaction")
+
+    def __init__(self, opened: c_void_p, transaction: c_void_p) -> None:
+        self._map = opened
         self._transaction = transaction
-        self._tables = tables
 
     def get(self, table: Table, key: bytes) -> bytes | None:
-        value = self._transaction.get(key, db=self._tables[table])
-        return None if value is None else bytes(value)
+        value, size = c_void_p(), c_size_t()
+        status = library.storage_get(
+            self._map, self._transaction, _TABLE_NUMBERS[table], key, len(key), byref(value), byref(size)
+        )
+        if status == _NOT_FOUND:
+            return None
+        _check(status)
+        return string_at(value.value or 0, size.value)
 
     def scan(self, table: Table, start: bytes) -> Iterator[Entry]:
-        with self._transaction.cursor(self._tables[table]) as cursor:
-            if cursor.set_range(start):
-                for key, value in cursor.iternext(keys=True, values=True):
-                    yield bytes(key), bytes(value)
+        for piece in self._scan(table, start, with_values=True):
+            at = 0
+            while at < len(piece):
+                key_size, value_size = _SCANNED_SIZES.unpack_from(piece, at)
+                at += _SCANNED_SIZES.size
+                yield piece[at : at + key_size], piece[at + key_size : at + key_size + value_size]
+                at += key_size + value_size
 
     def scan_versions(self, start: bytes) -> Iterator[tuple[bytes, bool]]:
-        with self._transaction.cursor(self._tables[Table.VERSIONS]) as cursor:
-            if cursor.set_range(start):
-                for key, value in cursor.iternext(keys=True, values=True):
-                    yield bytes(key), not value
+        for piece in self._scan(Table.VERSIONS, start, with_values=False):
+            at = 0
+            while at < len(piece):
+                key_size, value_size = _SCANNED_SIZES.unpack_from(piece, at)
+                at += _SCANNED_SIZES.size
+                yield piece[at : at + key_size], not value_size
+                at += key_size
+
+    def _scan(self, table: Table, start: bytes, with_values: bool) -> Iterator[bytes]:
+        """Whole entries as the library packs them, one buffer at a time."""
+        room = _SCAN_BYTES
+        buffer = create_string_buffer(room)
+        entries, needed = c_size_t(), c_size_t(1)
+        while needed.value:
+            status = library.storage_scan(
+                *(self._map, self._transaction, _TABLE_NUMBERS[table], start, len(start), with_values),
+                *(buffer, room, room, byref(entries), byref(needed)),
+            )
+            _check(status)
+            if not entries.value and needed.value:
+                room = needed.value
+                buffer = create_string_buffer(room)
+                continue
+            size, last = _packed_size(buffer, entries.value, with_values)
+            if size:
+                yield string_at(buffer, size)
+                start = last + b"\0"
+
+
+def _packed_size(buffer: Any, entries: int, with_values: bool) -> tuple[int, bytes]:
+    """Bytes of so many packed entries, and the last key."""
+    view = memoryview(buffer)
+    at, last_at, last_size = 0, 0, 0
+    for _ in range(entries):
+        key_size, value_size = _SCANNED_SIZES.unpack_from(view, at)
+        last_at, last_size = at + _SCANNED_SIZES.size, key_size
+        at = last_at + key_size + (value_size if with_values else 0)
+    return at, bytes(view[last_at : last_at + last_size])
 
 
 class _Writer(_Reader):
     __slots__ = ()
 
     def put(self, table: Table, entries: Iterable[Entry]) -> None:
-        with self._transaction.cursor(self._tables[table]) as cursor:
-            cursor.putmulti(entries)
+        written = list(entries)
+        sizes = _sizes(chain.from_iterable(written))
+        blob = b"".join(chain.from_iterable(written))
+        address, _ = sizes.buffer_info()
+        _check(library.storage_put(self._map, self._transaction, _TABLE_NUMBERS[table], blob, address, len(written)))
 
     def put_versions_over(self, entries: Iterable[Entry]) -> list[bytes]:
-        covered: list[bytes] = []
-        with self._transaction.cursor(self._tables[Table.VERSIONS]) as cursor:
-            for stored, value in entries:
-                cursor.put(stored, value)
-                if cursor.next() and cursor.key()[:-TIMESTAMP_BYTES] == stored[:-TIMESTAMP_BYTES]:
-                    covered.append(stored)
-        return covered
+        written = list(entries)
+        sizes = _sizes(chain.from_iterable(written))
+        blob = b"".join(chain.from_iterable(written))
+        address, _ = sizes.buffer_info()
+        is_over = create_string_buffer(len(written) + 1)
+        _check(library.storage_put_over(self._map, self._transaction, blob, address, len(written), is_over))
+        return [stored for (stored, _), over in zip(written, is_over.raw, strict=False) if over]
 
     def delete(self, table: Table, keys: Iterable[bytes]) -> None:
-        delete, handle = self._transaction.delete, self._tables[table]
-        for key in keys:
-            delete(key, db=handle)
+        deleted = list(keys)
+        sizes = _sizes(deleted)
+        address, _ = sizes.buffer_info()
+        _check(
+            library.storage_delete(
+                self._map, self._transaction, _TABLE_NUMBERS[table], b"".join(deleted), address, len(deleted)
+            )
+        )
 
-    def version_cursor(self) -> AbstractContextManager[VersionCursor]:
-        cursor: AbstractContextManager[VersionCursor] = self._transaction.cursor(self._tables[Table.VERSIONS])
-        return cursor
+    def clear_keys(self, keys: Sequence[bytes], horizon: Timestamp, limit: int) -> tuple[int, list[bytes]]:
+        sizes = _sizes(keys)
+        address, _ = sizes.buffer_info()
+        deleted = c_uint64()
+        is_all = create_string_buffer(len(keys) + 1)
+        _check(
+            library.storage_clear_keys(
+                *(self._map, self._transaction, b"".join(keys), address, len(keys)),
+                *(horizon, limit, byref(deleted), is_all),
+            )
+        )
+        return deleted.value, [key for key, done in zip(keys, is_all.raw, strict=False) if not done]
+
+    def clear_relation(self, prefix: bytes, dropped_at: Timestamp, limit: int) -> tuple[int, bool]:
+        deleted, is_all = c_uint64(), c_uint8()
+        _check(
+            library.storage_clear_relation(
+                *(self._map, self._transaction, prefix, len(prefix)),
+                *(dropped_at, limit, byref(deleted), byref(is_all)),
+            )
+        )
+        return deleted.value, bool(is_all.value)
 
 
 class _Block:
     """A transaction as a block: commits at the end of a write, aborts when the block raises."""
 
-    __slots__ = ("_is_write", "_owner", "_transaction")
+    __slots__ = ("_is_write", "_map", "_transaction")
 
-    def __init__(self, owner: "LmdbMap", is_write: bool) -> None:
-        self._owner = owner
+    def __init__(self, opened: c_void_p, is_write: bool) -> None:
+        self._map = opened
         self._is_write = is_write
 
     def __enter__(self) -> Any:
-        self._transaction = self._owner.begin(self._is_write)
-        return (_Writer if self._is_write else _Reader)(self._transaction, self._owner.tables)
+        self._transaction = c_void_p()
+        _check(library.storage_begin(self._map, self._is_write, byref(self._transaction)))
+        return (_Writer if self._is_write else _Reader)(self._map, self._transaction)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None and self._is_write:
-            try:
-                self._transaction.commit()
-            except lmdb.Error as failure:
-                raise _translate(failure) from failure
-            return
-        self._transaction.abort()
-        if isinstance(error, lmdb.Error):
-            raise _translate(error) from error
+            _check(library.storage_commit(self._transaction))
+        else:
+            library.storage_abort(self._transaction)
 
 
 class LmdbMap:
@@ -116,83 +205,66 @@ class LmdbMap:
 
     def __init__(self, directory: Path, settings: StorageSettings) -> None:
         """Open or create. Raises DamagedMap, or OutOfRoom when not even an empty map fits on the disk."""
-        self._environment = _open_environment(directory, settings)
-        self.tables: dict[Table, Any] = {}
-        try:
-            os.chmod(directory / DATA_FILE, DATA_PERMISSIONS)
-            os.chmod(directory / LOCK_FILE, LOCK_PERMISSIONS)
-            for table in Table:
-                self.tables[table] = self._environment.open_db(table.value)
-        except lmdb.Error as error:
-            self._environment.close()
-            raise _translate(error) from error
-
-    def begin(self, is_write: bool) -> Any:
-        try:
-            return self._environment.begin(write=is_write, buffers=True)
-        except lmdb.Error as error:
-            raise _translate(error) from error
+        directory.mkdir(parents=True, exist_ok=True)
+        self.handle = c_void_p()
+        """For who works on the map in the library, as long as this object is open."""
+        status = library.storage_map_open(
+            *(os.fsencode(directory), settings.map_bytes_max, settings.map_readers_max, LOCK_PERMISSIONS),
+            byref(self.handle),
+        )
+        if status:
+            raise _translate_opening(status, directory)
+        os.chmod(directory / DATA_FILE, DATA_PERMISSIONS)
+        os.chmod(directory / LOCK_FILE, LOCK_PERMISSIONS)
 
     def read(self) -> AbstractContextManager[MapReader]:
-        return _Block(self, is_write=False)
+        return _Block(self.handle, is_write=False)
 
     def write(self) -> AbstractContextManager[MapWriter]:
-        return _Block(self, is_write=True)
+        return _Block(self.handle, is_write=True)
 
-    def copy(self, descriptor: int, transaction: Any) -> None:
-        """Write a compact copy of what a read transaction (from `begin`) sees; returns when all of it is written."""
-        try:
-            self._environment.copyfd(descriptor, compact=True, txn=transaction)
-        except lmdb.Error as error:
-            raise _translate(error) from error
+    def copy(self, descriptor: int) -> None:
+        """Write a compact copy; returns when all of it is written. Which state is settled before the first byte is."""
+        _check(library.storage_map_copy(self.handle, descriptor))
 
     def check_readers(self) -> int:
         """Free the reader slots of processes that died; how many there were."""
-        return int(self._environment.reader_check())
+        dead = c_int()
+        _check(library.storage_map_check_readers(self.handle, byref(dead)))
+        return dead.value
 
     def close(self, is_clean: bool) -> None:
         """With `is_clean` everything is on the disk afterwards."""
         try:
             if is_clean:
-                self._environment.sync(True)
-        except lmdb.Error as error:
-            raise _translate(error) from error
+                _check(library.storage_map_sync(self.handle))
         finally:
-            self._environment.close()
+            library.storage_map_close(self.handle)
+            self.handle = c_void_p()
 
 
-def _open_environment(directory: Path, settings: StorageSettings) -> Any:
-    directory.mkdir(parents=True, exist_ok=True)
-    try:
-        return lmdb.open(
-            str(directory),
-            map_size=settings.map_bytes_max,
-            max_readers=settings.map_readers_max,
-            max_dbs=len(Table),
-            lib_version=LIBRARY_VERSION,
-            sync=False,
-            metasync=False,
-            readahead=False,
-            mode=LOCK_PERMISSIONS,
-        )
-    except lmdb.Error as error:
-        raise _translate_opening(error, directory) from error
+def _text(status: int) -> str:
+    text: bytes = library.storage_error_text(status)
+    return text.decode()
 
 
-def _translate_opening(error: lmdb.Error, directory: Path) -> BorealisError:
-    if isinstance(error, (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError, lmdb.PageNotFoundError)):
+def _translate_opening(status: int, directory: Path) -> BorealisError:
+    if status in (_INVALID, _VERSION_MISMATCH, _CORRUPTED, _PAGE_NOT_FOUND):
         return DamagedMap(
-            f"{directory / DATA_FILE} is damaged or not a map of this version ({error}). It can be rebuilt: move "
-            f"{directory} away and start again; storage then begins from its newest snapshot and the journal."
+            f"{directory / DATA_FILE} is damaged or not a map of this version ({_text(status)}). It can be rebuilt: "
+            f"move {directory} away and start again; storage then begins from its newest snapshot and the journal."
         )
-    return _translate(error)
+    return translate(status)
 
 
-def _translate(error: lmdb.Error) -> BorealisError:
-    if isinstance(error, lmdb.MapFullError):
+def translate(status: int) -> BorealisError:
+    """What a status of LMDB means."""
+    if status == _MAP_FULL:
         return OutOfRoom("the map has reached its largest size (map_bytes_max)")
-    if any(os.strerror(number) in str(error) for number in _NO_ROOM):
-        return OutOfRoom(f"no room on the disk for the map: {error}")
-    if isinstance(error, (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError)):
-        return DamagedMap(f"the map is damaged: {error}. Move it away and start again to rebuild it from its snapshot.")
-    return Unavailable(f"the map cannot be used: {error}")
+    if status in (errno.ENOSPC, errno.EDQUOT, _SHORT_WRITE):
+        return OutOfRoom(f"no room on the disk for the map: {_text(status)}")
+    if status in (_CORRUPTED, _PAGE_NOT_FOUND, _PANIC):
+        return DamagedMap(
+            f"the map is damaged: {_text(status)}. Move it away and start again to rebuild it from its snapshot."
+        )
+    return Unavailable(f"the map cannot be used: {_text(status)}")

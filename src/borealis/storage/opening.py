@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,8 +68,11 @@ class StorageLayout:
 class OpenedMap:
     """The map with the lock that makes this process its only writer and the state that vouches for it."""
 
-    def __init__(self, layout: StorageLayout, settings: StorageSettings) -> None:
-        """Raises Unavailable when another storage process has the lock, DamagedMap, OutOfRoom."""
+    def __init__(self, layout: StorageLayout, settings: StorageSettings, withdraw: Callable[[], None]) -> None:
+        """Calls `withdraw` before it puts other files in the place of the map's.
+
+        Raises Unavailable when another storage process has the lock, DamagedMap, OutOfRoom.
+        """
         self._storage = layout.storage
         self._lock = _take_lock(layout.lock)
         boot = boot_identity()
@@ -86,6 +90,7 @@ class OpenedMap:
             return
         if inode is not None:
             log.warning("the map may be damaged by a power loss and is rebuilt from its newest snapshot")
+        withdraw()
         discard_map(layout.storage, layout.map)
         _restore_newest(layout)
         self.map = LmdbMap(layout.map, settings)

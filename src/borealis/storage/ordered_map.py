@@ -12,8 +12,9 @@ from enum import Enum
 from typing import Protocol
 
 from borealis.foundation.errors import Unavailable
-from borealis.storage.garbage import VersionCursor
-from borealis.storage.stored_key import TIMESTAMP_BYTES
+from borealis.foundation.identifiers import Timestamp
+from borealis.storage.garbage import clear_key, clear_relation
+from borealis.storage.stored_key import TIMESTAMP_BYTES, timestamp_suffix
 
 Entry = tuple[bytes, bytes]
 
@@ -57,7 +58,13 @@ class MapWriter(MapReader, Protocol):
         """Delete the entries with these keys; a key that is not there is no error."""
         ...
 
-    def version_cursor(self) -> AbstractContextManager[VersionCursor]: ...
+    def clear_keys(self, keys: Sequence[bytes], horizon: Timestamp, limit: int) -> tuple[int, list[bytes]]:
+        """Delete the garbage of keys, at most `limit` versions and a tombstone each: how many, and who has more."""
+        ...
+
+    def clear_relation(self, prefix: bytes, dropped_at: Timestamp, limit: int) -> tuple[int, bool]:
+        """Delete what is under a prefix and not newer than a drop: how many, and whether that is all."""
+        ...
 
 
 class OrderedMap(Protocol):
@@ -100,9 +107,18 @@ class _MemoryTransaction:
             self.tables[table].pop(key, None)
         self._sorted.pop(table, None)
 
-    @contextmanager
-    def version_cursor(self) -> Iterator[VersionCursor]:
-        yield _MemoryCursor(self)
+    def clear_keys(self, keys: Sequence[bytes], horizon: Timestamp, limit: int) -> tuple[int, list[bytes]]:
+        suffix = timestamp_suffix(horizon)
+        total, left = 0, []
+        for key in keys:
+            deleted, is_all = clear_key(_MemoryCursor(self), key, suffix, limit - total)
+            total += deleted
+            if not is_all:
+                left.append(key)
+        return total, left
+
+    def clear_relation(self, prefix: bytes, dropped_at: Timestamp, limit: int) -> tuple[int, bool]:
+        return clear_relation(_MemoryCursor(self), prefix, dropped_at, limit)
 
     def _has_older_version(self, stored: bytes) -> bool:
         keys = self._sorted_keys(Table.VERSIONS)

@@ -1,59 +1,9 @@
-"""When to do what between batches: reports to the service, rounds of the horizon, slices of collection. Pure.
+"""When to do what nobody waits for, and when to try again. Pure.
 
 All times are monotonic nanoseconds handed in by the caller.
 """
 
 from dataclasses import dataclass
-
-from borealis.foundation.identifiers import Position
-from borealis.storage.settings import StorageSettings
-
-
-class ReportPace:
-    """APPLIED costs both sides a system call, so it is sent for many commits at once, but never late.
-
-    The service needs it only for back-pressure and truncation; readers watch the page.
-    """
-
-    def __init__(self, settings: StorageSettings) -> None:
-        self._delay_ns = settings.report_delay_ns
-        self._bytes = settings.report_bytes
-        self._reported = Position(0)
-        self._pending_since: int | None = None
-
-    def reported(self, position: Position) -> None:
-        self._reported = position
-        self._pending_since = None
-
-    def applied(self, now_ns: int, position: Position) -> bool:
-        """Whether to report at once."""
-        if self._pending_since is None:
-            self._pending_since = now_ns
-        return position - self._reported >= self._bytes or now_ns - self._pending_since >= self._delay_ns
-
-    @property
-    def due_ns(self) -> int | None:
-        return None if self._pending_since is None else self._pending_since + self._delay_ns
-
-
-class CollectionPace:
-    """Collection keeps up with apply whatever else there is to do: two keys for each write, once there are enough."""
-
-    def __init__(self, settings: StorageSettings) -> None:
-        self._keys_min = settings.collect_keys_min
-        self._keys_max = settings.collect_keys_max
-        self._writes = 0
-
-    def applied(self, writes: int) -> None:
-        self._writes += writes
-
-    def take_due_keys(self) -> int:
-        """How many keys to collect now so that garbage does not pile up; 0 if it can wait."""
-        if self._writes < self._keys_min:
-            return 0
-        keys = min(2 * self._writes, self._keys_max)
-        self._writes = 0
-        return keys
 
 
 class BackgroundPace:

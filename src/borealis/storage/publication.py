@@ -4,6 +4,7 @@ Promises: a watermark is published only after the transaction that reached it ha
 waits for it is woken; the horizon never goes back.
 """
 
+import ctypes
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
@@ -12,12 +13,11 @@ from typing import Final, Self
 from borealis.foundation.identifiers import Timestamp
 from borealis.foundation.pages import STORAGE_MAGIC, SharedPage, StorageWord
 from borealis.storage.apply import Progress
-from borealis.storage.futex import EVERY_BIT, make_waker
+from borealis.storage.library import library
 
 STATE_WORD: Final = 8
 GENERATION_WORD: Final = 9
-_FUTEX_OFFSET: Final = StorageWord.FUTEX * 8
-_FUTEX_MASK: Final = 0xFFFF_FFFF
+EVERY_BIT: Final = 0xFFFF_FFFF
 
 
 class State(IntEnum):
@@ -35,7 +35,12 @@ class Publication:
 
     def __init__(self, path: Path) -> None:
         self._page = SharedPage.own(path, STORAGE_MAGIC)
-        self._wake = make_waker(self._page.address_space, _FUTEX_OFFSET)
+        self._first = ctypes.c_char.from_buffer(self._page.address_space)
+
+    @property
+    def address(self) -> int:
+        """Of the page's words, for who publishes from the library; until this is closed."""
+        return ctypes.addressof(self._first)
 
     @property
     def horizon(self) -> Timestamp:
@@ -51,18 +56,17 @@ class Publication:
         page.fence()
         self.publish_progress(progress)
 
+    def withdraw_map(self) -> None:
+        """Nobody may take the files for those of the map that was served, until `open`."""
+        self._page.store(GENERATION_WORD, 0)
+        self._page.fence()
+
     def publish_process(self, process_id: int) -> None:
         self._page.store(StorageWord.PROCESS_ID, process_id)
 
     def publish_progress(self, progress: Progress, wake_bits: int = EVERY_BIT) -> None:
-        """`wake_bits`: those of the timestamps that have been reached since the last time (futex.py)."""
-        page = self._page
-        page.store(StorageWord.APPLIED_POSITION, progress.position)
-        page.fence()
-        page.store(StorageWord.APPLIED, progress.timestamp)
-        page.fence()
-        page.store(StorageWord.FUTEX, (page.load(StorageWord.FUTEX) + 1) & _FUTEX_MASK)
-        self._wake(wake_bits)
+        """`wake_bits`: those of the timestamps that have been reached since the last time (pages.wake_bit)."""
+        library.storage_publish(self.address, progress.position, progress.timestamp, wake_bits)
 
     def publish_horizon(self, horizon: Timestamp) -> None:
         self._page.store(StorageWord.HORIZON, max(horizon, self.horizon))
@@ -72,7 +76,7 @@ class Publication:
         self._page.store(STATE_WORD, state)
 
     def close(self) -> None:
-        del self._wake  # it holds on to the mapping
+        del self._first  # it holds on to the mapping
         self._page.close()
 
     def __enter__(self) -> Self:

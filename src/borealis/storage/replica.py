@@ -7,17 +7,18 @@ and the simulation drive the same code. Promises: after any crash the map holds 
 
 from collections.abc import Iterable, Iterator
 
-from borealis.foundation.identifiers import NO_TIMESTAMP, Timestamp
+from borealis.foundation.identifiers import NO_TIMESTAMP, Relfilenode, Timestamp
 from borealis.storage.apply import (
     META_KEYS,
     ApplyPlan,
     Chunk,
+    Progress,
     cut_chunks,
     decode_progress,
     iterate_giant,
     progress_entries,
 )
-from borealis.storage.collector import Collected, Collector
+from borealis.storage.collector import Collected, CollectionQueue, Collector, KeyQueue
 from borealis.storage.ordered_map import Entry, MapWriter, OrderedMap, Table
 from borealis.storage.settings import StorageSettings
 from borealis.storage.statistics import RelationStatistics
@@ -30,8 +31,17 @@ HORIZON_KEY = b"horizon"
 class Replica:
     """One cluster's map and its place in the journal."""
 
-    def __init__(self, ordered_map: OrderedMap, settings: StorageSettings, publishes_all_sizes: bool = True) -> None:
-        """Without `publishes_all_sizes` small changes of relation sizes wait for `publish_sizes`."""
+    def __init__(
+        self,
+        ordered_map: OrderedMap,
+        settings: StorageSettings,
+        publishes_all_sizes: bool = True,
+        queue: KeyQueue | None = None,
+    ) -> None:
+        """Without `publishes_all_sizes` small changes of relation sizes wait for `publish_sizes`.
+
+        `queue` is that of somebody else who writes into the same map, never at the same time.
+        """
         self._map = ordered_map
         self._settings = settings
         with ordered_map.read() as reader:
@@ -39,8 +49,14 @@ class Replica:
             self.progress = decode_progress(reader.get(Table.META, key) for key in META_KEYS)
             horizon = reader.get(Table.META, HORIZON_KEY)
         self.collected_horizon = NO_TIMESTAMP if horizon is None else Timestamp(int.from_bytes(horizon, "little"))
-        self.collector = Collector(ordered_map, settings.collect_queue_max, settings.sweep_entries)
+        keys = CollectionQueue(settings.collect_queue_max) if queue is None else queue
+        self.collector = Collector(ordered_map, keys, settings.sweep_entries)
         self._statistics.forget(self.collector.dropped)
+
+    def catch_up(self, progress: Progress, collected_horizon: Timestamp) -> None:
+        """Somebody else has brought the map there."""
+        self.progress = progress
+        self.collected_horizon = collected_horizon
 
     def plan(self, payloads: Iterable[Octets] = ()) -> ApplyPlan:
         """A plan that follows on from what is applied, holding these batches."""
@@ -77,7 +93,7 @@ class Replica:
         after = plan.after
         with self._map.write() as writer:
             found += _put_chunk(writer, chunk)
-            change = self._statistics.change(plan.deltas) if plan.deltas else None
+            change = self._statistics.change(writer, plan.deltas) if plan.deltas else None
             if change is not None:
                 writer.put(Table.META, change.meta_entries())
                 writer.put(Table.VERSIONS, change.version_entries())
@@ -97,11 +113,12 @@ class Replica:
             self._statistics.forget([relfilenode])
             self.collector.add_drops(timestamp, [relfilenode])
 
-    def publish_sizes(self) -> None:
-        """Bring the published sizes of relations up to date. Raises OutOfRoom."""
+    def publish_sizes(self, changed: Iterable[Relfilenode] = ()) -> None:
+        """Bring the published sizes up to date, also of relations that somebody else has changed. Raises OutOfRoom."""
+        self._statistics.note_unpublished(changed)
         if self._statistics.has_unpublished:
-            change = self._statistics.publish()
             with self._map.write() as writer:
+                change = self._statistics.publish(writer)
                 writer.put(Table.VERSIONS, change.version_entries())
             self._statistics.accept(change)
 

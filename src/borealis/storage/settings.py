@@ -17,14 +17,12 @@ class StorageSettings:
     map_bytes_max: int = 1 << 40
     map_readers_max: int = 1024
 
-    # Apply. A plan collects whole batches up to these; a chunk is what one LMDB transaction writes at most. A giant is
-    # a transaction that is not taken apart in memory as a whole.
+    # Apply. A plan collects whole batches up to so many writes; a chunk is what one LMDB transaction writes at most. A
+    # giant is a transaction that is not taken apart in memory as a whole.
     plan_writes_max: int = 16_384
-    plan_bytes_max: int = 16 * MEBIBYTE
     chunk_writes_max: int = 16_384
     chunk_bytes_max: int = 64 * MEBIBYTE
     giant_bytes: int = 32 * MEBIBYTE
-    receive_bytes: int = MEBIBYTE
     frame_bytes_max: int = 2 * GIBIBYTE
     report_delay_ns: int = 5 * MILLISECOND_NS
     report_bytes: int = MEBIBYTE

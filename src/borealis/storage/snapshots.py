@@ -11,6 +11,7 @@ before it still leads somewhere.
 import hashlib
 import json
 import os
+import select
 import shutil
 import sys
 import threading
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from borealis.foundation.errors import BorealisError, Unavailable
 from borealis.foundation.identifiers import Position
@@ -78,17 +79,24 @@ def truncation_bound(snapshots: Sequence[Snapshot], kept: int) -> Position | Non
 class SnapshotCopy:
     """Copies the map as it is when the object is made. `run` works on one thread, `abort` may come from another.
 
-    Holds one LMDB read transaction until `run` is done, so pages that the writer frees are not used again meanwhile.
-    LMDB writes into a pipe: from there the copy is hashed and brought to the disk in small portions, since one large
-    sync at the end would hold up the journal's small ones on the same disk.
+    LMDB holds a read transaction until the copy is done, so pages that the writer frees are not used again meanwhile.
+    It writes into a pipe: from there the copy is hashed and brought to the disk in small portions, since one large sync
+    at the end would hold up the journal's small ones on the same disk.
     """
 
     def __init__(self, source: LmdbMap, snapshots_directory: Path) -> None:
         """To be made on the thread that writes: a transaction that begins beside commits may see a torn root."""
-        self._source = source
         self._snapshots_directory = snapshots_directory
         self._is_aborted = False
-        self._transaction = source.begin(is_write=False)
+        self._receiver, sender = os.pipe()
+        self._copier = _Copier(source, sender)
+        self._copier.start()
+        # From its first byte on the copier knows which state it copies; nothing is committed before.
+        beginning = select.poll()
+        beginning.register(self._receiver, select.POLLIN)
+        beginning.poll()
+        with source.read() as reader:
+            self._progress = decode_progress(reader.get(Table.META, key) for key in META_KEYS)
 
     def abort(self) -> None:
         """Make `run` stop soon, with SnapshotAborted."""
@@ -96,17 +104,10 @@ class SnapshotCopy:
 
     def run(self) -> Snapshot:
         """Returns when the snapshot is durable. Raises SnapshotAborted, OSError."""
-        transaction = self._transaction
-        try:
-            meta = self._source.tables[Table.META]
-            progress = decode_progress(transaction.get(key, db=meta) for key in META_KEYS)
-            directory = self._snapshots_directory / f"{progress.position:016x}"
-            partial = directory.with_name(directory.name + PARTIAL_SUFFIX)
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            length, checksum = self._copy(partial / DATA_FILE, transaction)
-        finally:
-            transaction.abort()
+        progress = self._progress
+        directory = self._snapshots_directory / f"{progress.position:016x}"
+        partial = directory.with_name(directory.name + PARTIAL_SUFFIX)
+        length, checksum = self._copy(partial)
         manifest = Manifest(
             FORMAT,
             progress.position,
@@ -122,18 +123,17 @@ class SnapshotCopy:
         sync_directory(directory.parent)
         return Snapshot(directory, manifest)
 
-    def _copy(self, path: Path, transaction: Any) -> tuple[int, str]:
-        receiver, sender = os.pipe()
-        copier = _Copier(self._source, sender, transaction)
-        copier.start()
+    def _copy(self, partial: Path) -> tuple[int, str]:
         try:
-            with path.open("xb", buffering=0) as file:
-                length, checksum = self._drain(receiver, file)
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            with (partial / DATA_FILE).open("xb", buffering=0) as file:
+                length, checksum = self._drain(self._receiver, file)
         finally:
-            os.close(receiver)  # an unfinished copier gets EPIPE
-            copier.join()
-        if copier.error is not None:
-            raise copier.error
+            os.close(self._receiver)  # an unfinished copier gets EPIPE
+            self._copier.join()
+        if self._copier.error is not None:
+            raise self._copier.error
         return length, checksum
 
     def _drain(self, receiver: int, file: FileIO) -> tuple[int, str]:
@@ -154,19 +154,17 @@ class SnapshotCopy:
 
 
 class _Copier(threading.Thread):
-    """LMDB's side of the pipe."""
+    """LMDB's side of the pipe. Keeps its priority, since the writer waits for its beginning; the pipe slows it down."""
 
-    def __init__(self, source: LmdbMap, sender: int, transaction: Any) -> None:
+    def __init__(self, source: LmdbMap, sender: int) -> None:
         super().__init__(name="snapshot-copy", daemon=True)
         self._source = source
         self._sender = sender
-        self._transaction = transaction
         self.error: BorealisError | None = None
 
     def run(self) -> None:
-        lower_priority()
         try:
-            self._source.copy(self._sender, self._transaction)
+            self._source.copy(self._sender)
         except BorealisError as error:
             self.error = error
         finally:

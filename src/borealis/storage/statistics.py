@@ -45,56 +45,59 @@ class StatisticsChange:
 
 
 class RelationStatistics:
-    """The sizes of all relations: the sums, and what of them is published."""
+    """The sizes of all relations. They are in the map; what is known here is whose published size is behind."""
 
     def __init__(self, reader: MapReader, publishes_all: bool) -> None:
         """With `publishes_all` every change matters."""
         self._publishes_all = publishes_all
-        self._sums: dict[Relfilenode, Size] = {}
-        self._published: dict[Relfilenode, Size] = {}
         self._unpublished: dict[Relfilenode, None] = {}
         for key, value in reader.scan(Table.META, SUM_PREFIX):
             if not key.startswith(SUM_PREFIX):
                 break
             relfilenode = Relfilenode(int.from_bytes(key[len(SUM_PREFIX) :], "big"))
-            published = reader.get(Table.VERSIONS, _published_key(relfilenode))
-            self._sums[relfilenode] = _decode(value)
-            self._published[relfilenode] = _decode(published)
-            if published != value:
+            if reader.get(Table.VERSIONS, _published_key(relfilenode)) != value:
                 self._unpublished[relfilenode] = None
 
     @property
     def has_unpublished(self) -> bool:
         return bool(self._unpublished)
 
-    def change(self, deltas: Mapping[Relfilenode, RelationSize]) -> StatisticsChange:
+    def change(self, reader: MapReader, deltas: Mapping[Relfilenode, RelationSize]) -> StatisticsChange:
         change = StatisticsChange()
         for relfilenode, delta in deltas.items():
             if not delta.rows and not delta.octets:
                 continue
-            rows, octets = self._sums.get(relfilenode, NO_SIZE)
+            rows, octets = _decode(reader.get(Table.META, sum_key(relfilenode)))
             size = change.sums[relfilenode] = Size(_clamp(rows + delta.rows), _clamp(octets + delta.octets))
-            if self._publishes_all or _matters(size, self._published.get(relfilenode, NO_SIZE)):
+            published = _decode(reader.get(Table.VERSIONS, _published_key(relfilenode)))
+            if self._publishes_all or _matters(size, published):
                 change.published[relfilenode] = size
         return change
 
-    def publish(self) -> StatisticsChange:
+    def publish(self, reader: MapReader) -> StatisticsChange:
         """What is not published yet."""
-        return StatisticsChange(published={relfilenode: self._sums[relfilenode] for relfilenode in self._unpublished})
+        change = StatisticsChange()
+        for relfilenode in list(self._unpublished):
+            size = reader.get(Table.META, sum_key(relfilenode))
+            if size is None:
+                self.forget([relfilenode])  # dropped and collected
+            else:
+                change.published[relfilenode] = _decode(size)
+        return change
 
     def accept(self, change: StatisticsChange) -> None:
-        self._sums.update(change.sums)
-        self._published.update(change.published)
-        for relfilenode in change.sums:
-            self._unpublished[relfilenode] = None
+        self.note_unpublished(change.sums)
         for relfilenode in change.published:
             self._unpublished.pop(relfilenode, None)
+
+    def note_unpublished(self, relfilenodes: Iterable[Relfilenode]) -> None:
+        """Somebody has changed their sums."""
+        for relfilenode in relfilenodes:
+            self._unpublished[relfilenode] = None
 
     def forget(self, relfilenodes: Iterable[Relfilenode]) -> None:
         """They have been dropped."""
         for relfilenode in relfilenodes:
-            self._sums.pop(relfilenode, None)
-            self._published.pop(relfilenode, None)
             self._unpublished.pop(relfilenode, None)
 
 

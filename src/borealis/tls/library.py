@@ -26,6 +26,8 @@ _SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "tls_openssl_version": (c_char_p, []),
     "tls_cleanse": (None, [c_void_p, c_size_t]),
     "tls_set_cipher_contexts_max": (None, [c_size_t]),
+    "tls_seal": (c_int, [c_char_p, c_char_p, c_char_p, c_size_t, c_char_p, c_size_t, c_void_p]),
+    "tls_unseal": (c_int, [c_char_p, c_char_p, c_char_p, c_size_t, c_char_p, c_size_t, c_void_p]),
     "tls_context_open": (c_void_p, [c_char_p, c_char_p, c_char_p, c_size_t]),
     "tls_channel_context_open": (c_void_p, [c_int, c_char_p, c_char_p, c_char_p, c_char_p, c_size_t]),
     "tls_context_close": (None, [c_void_p]),

@@ -1,6 +1,7 @@
 """Requests and answers on the commit socket (docs/formats.md), except the transaction record itself."""
 
 import struct
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
@@ -23,6 +24,7 @@ _TEXT_BYTES_MAX: Final = 2**16 - 1
 HELLO_BYTES: Final = _HELLO.size
 OUTCOME_BYTES: Final = _OUTCOME.size
 SEQUENCE_BYTES: Final = _SEQUENCE.size
+RESERVE_BYTES_MAX: Final = 4 * 16_384
 
 
 class CommitFrame(IntEnum):
@@ -30,12 +32,14 @@ class CommitFrame(IntEnum):
     COMMIT = 2
     OUTCOME = 3
     SEQUENCE = 4
+    RESERVE = 5
     HELLO_OK = 65
     COMMITTED = 66
     REJECTED = 67
     UNKNOWN = 68
     SEQUENCE_OK = 69
     ERROR = 70
+    RESERVED = 71
 
 
 class SequenceOperation(IntEnum):
@@ -106,7 +110,11 @@ class SequenceGrant(NamedTuple):
     is_called: bool
 
 
-Answer: TypeAlias = Committed | Refused | OutcomeUnknown | SequenceGrant | HelloAnswer
+class Reserved(NamedTuple):
+    """Others' commits on the tables are held until the connection ends."""
+
+
+Answer: TypeAlias = Committed | Refused | OutcomeUnknown | SequenceGrant | Reserved | HelloAnswer
 
 
 def decode_hello(payload: Octets) -> Hello:
@@ -165,6 +173,20 @@ def encode_sequence_call(call: SequenceCall) -> bytes:
     return _SEQUENCE.pack(call.relfilenode, call.operation, flags, 0, *call[5:])
 
 
+def decode_reservation(payload: Octets) -> list[Relfilenode]:
+    """The tables to reserve."""
+    if not payload or len(payload) % 4 or len(payload) > RESERVE_BYTES_MAX:
+        raise Malformed("a RESERVE has the wrong length")
+    tables = [Relfilenode(table) for (table,) in struct.iter_unpack("<I", payload)]
+    if not all(tables):
+        raise Malformed("a relfilenode to reserve is zero")
+    return tables
+
+
+def encode_reservation(tables: Sequence[Relfilenode]) -> bytes:
+    return struct.pack(f"<{len(tables)}I", *tables)
+
+
 def encode_refusal(reason: Reason, text: str) -> bytes:
     """Payload of REJECTED and ERROR; a text that is too long is cut at a character."""
     encoded = text.encode()[:_TEXT_BYTES_MAX].decode(errors="ignore").encode()
@@ -184,6 +206,8 @@ def encode_answer(request: int, answer: Answer) -> bytes:
             return encode_frame(CommitFrame.SEQUENCE_OK, request, _SEQUENCE_OK.pack(*answer))
         case HelloAnswer():
             return encode_frame(CommitFrame.HELLO_OK, request, _HELLO_OK.pack(*answer))
+        case Reserved():
+            return encode_frame(CommitFrame.RESERVED, request)
         case OutcomeUnknown():
             return encode_frame(CommitFrame.UNKNOWN, request)
 
@@ -212,6 +236,8 @@ def decode_answer(frame_type: int, payload: Octets) -> Answer:
                 return decode_refusal(payload)
             case CommitFrame.UNKNOWN if not payload:
                 return OutcomeUnknown()
+            case CommitFrame.RESERVED if not payload:
+                return Reserved()
             case CommitFrame.SEQUENCE_OK:
                 first, count, is_called = _SEQUENCE_OK.unpack(payload)
                 return SequenceGrant(first, count, bool(is_called))

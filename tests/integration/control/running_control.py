@@ -57,6 +57,10 @@ class RunningProcess:
     def stop(self) -> int:
         return self._end(signal.SIGTERM)
 
+    def send_signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()

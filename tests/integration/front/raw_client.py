@@ -15,7 +15,7 @@ TIMEOUT_S = 30
 class RawClient:
     """Logged in as admin. `socket` is the TLS socket, `below` the one under it."""
 
-    def __init__(self, port: int, minor_version: int = 0) -> None:
+    def __init__(self, port: int) -> None:
         self.below = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
         self.below.sendall(struct.pack(">II", 8, SSL_REQUEST))
         assert self.below.recv(1) == b"S"
@@ -25,7 +25,7 @@ class RawClient:
         self.socket = context.wrap_socket(self.below, suppress_ragged_eofs=False)
         self._received = b""
         body = b"user\0admin\0database\0postgres\0\0"
-        self.socket.sendall(struct.pack(">II", 8 + len(body), 3 << 16 | minor_version) + body)
+        self.socket.sendall(struct.pack(">II", 8 + len(body), 3 << 16) + body)
         self.greeting = self.read_until(b"Z")
 
     def send(self, data: bytes) -> None:

@@ -89,11 +89,6 @@ def test_a_broken_record_ends_the_session_alone(front: RunningFront) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_protocol_3_2_is_talked_down(front: RunningFront) -> None:
-    with RawClient(front.entrance.port, minor_version=2) as client:
-        assert client.greeting[:2] == [(b"v", struct.pack(">II", 0, 0)), (b"R", bytes(4))]
-
-
 def connect(front: RunningFront) -> socket.socket:
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     door.settimeout(30)

@@ -20,8 +20,9 @@ import psycopg
 from botocore.session import Session as BotocoreSession
 
 from benchmarks.crowd import Crowd
-from borealis.clusters import Cluster, ClusterStatus, ClusterStore, Installation
+from borealis.clusters import Cluster, ClusterStatus, Installation
 from borealis.clusters.names import make_identifier
+from borealis.clusters.store import ClusterStore
 from borealis.foundation.identifiers import Timestamp
 from borealis.iam import IamStore
 from tests.certificates import Authority, Certificate

@@ -7,14 +7,14 @@ Each seed ends with a walk over every page of the file.
 import shutil
 import struct
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
-import lmdb
 from lmdb import verify
 
 from borealis.storage.lmdb_map import LmdbMap
-from borealis.storage.ordered_map import Table
+from borealis.storage.ordered_map import MapReader, Table
 from borealis.storage.settings import StorageSettings
 
 TRANSACTIONS = 150
@@ -29,7 +29,7 @@ class Run:
         self._map = LmdbMap(directory, StorageSettings())
         self._directory = directory
         self._committed: State = {}
-        self._pinned: list[tuple[lmdb.Transaction, State]] = []
+        self._pinned: list[tuple[ExitStack, MapReader, State]] = []
         key_bytes = random.choice((13, 20, 100, 600, 1962))
         self._keys = [random.randbytes(random.choice((key_bytes, 13))) for _ in range(random.choice((5, 100, 3_000)))]
         self._value_bytes_max = random.choice((10, 100, 2_100, 9_000, 60_000))
@@ -47,15 +47,15 @@ class Run:
 
     def _pin_or_release(self) -> None:
         if self._random.random() < 0.1:
-            self._pinned.append((self._map.begin(is_write=False), dict(self._committed)))
+            pin = ExitStack()
+            self._pinned.append((pin, pin.enter_context(self._map.read()), dict(self._committed)))
         if self._pinned and self._random.random() < 0.1:
             self._release(self._random.randrange(len(self._pinned)))
 
     def _release(self, index: int) -> None:
-        transaction, expected = self._pinned.pop(index)
-        with transaction.cursor(self._map.tables[Table.VERSIONS]) as cursor:
-            assert {bytes(key): bytes(value) for key, value in cursor.iternext()} == expected
-        transaction.abort()
+        pin, reader, expected = self._pinned.pop(index)
+        with pin:
+            assert dict(reader.scan(Table.VERSIONS, b"")) == expected
 
     def _transact(self, number: int) -> None:
         random, state = self._random, dict(self._committed)

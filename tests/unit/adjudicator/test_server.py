@@ -15,7 +15,7 @@ from random import Random
 import pytest
 
 from borealis.foundation.errors import Reason
-from borealis.foundation.identifiers import Position, Relfilenode, Timestamp, TransactionId
+from borealis.foundation.identifiers import Position, Relfilenode, SchemaVersion, Timestamp, TransactionId
 from borealis.foundation.pages import TRANSACTIONS_MAGIC, SharedPage, TransactionsWord
 from borealis.journal.segments import SEGMENT_HEADER_BYTES, parse_segment_name, segment_name
 from borealis.wire.commit_messages import (
@@ -23,12 +23,14 @@ from borealis.wire.commit_messages import (
     Committed,
     Hello,
     OutcomeQuery,
+    Reserved,
     SequenceCall,
     SequenceGrant,
     SequenceOperation,
     decode_answer,
     encode_hello,
     encode_outcome_query,
+    encode_reservation,
     encode_sequence_call,
 )
 from borealis.wire.frames import FRAME_HEADER, encode_frame
@@ -326,6 +328,22 @@ def test_whoever_waits_too_long_for_storage_is_refused(start: Start) -> None:
     assert refused(client.ask(CommitFrame.COMMIT, record)).reason is Reason.STORAGE_BEHIND
     query = OutcomeQuery(TransactionRecord(record).transaction_id, service.acknowledged)
     assert refused(client.ask(CommitFrame.OUTCOME, encode_outcome_query(query))).reason is Reason.FORGOTTEN
+
+
+def test_a_reserved_table_is_written_by_nobody_else_until_the_connection_ends(start: Start) -> None:
+    service = start()
+    reserver, writer, witness = Client(service), Client(service), Client(service)
+    table = encode_reservation([Relfilenode(1)])
+    assert isinstance(reserver.ask(CommitFrame.RESERVE, table), Reserved)
+    writer.post(CommitFrame.COMMIT, writer.record(b"a"))
+    other = encode_transaction(
+        TransactionId(bytes(16)), service.acknowledged, SchemaVersion(0), writes=[(1, b"\x10\0\0\0\2b", b"v")]
+    )
+    committed(witness.ask(CommitFrame.COMMIT, other))
+    before = service.acknowledged
+    committed(reserver.commit(b"c"))
+    reserver.close()
+    assert committed(writer.await_answer()).timestamp > before
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit")

@@ -8,7 +8,8 @@ from borealis.clusters.life_cycle import IDLE_AFTER_NS
 from borealis.control.hosted import HostedClusters
 from borealis.foundation.errors import Unavailable
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, Timestamp
-from borealis.placement import ClusterState, HostedCluster
+from borealis.placement import ClusterState
+from borealis.placement.host_client import HostedCluster
 from tests.unit.clusters.test_store import cluster
 
 ONE = replace(cluster("a"), status=ClusterStatus.ACTIVE)

@@ -12,6 +12,7 @@ from borealis.relay.startup_packet import (
     PACKET_BYTES_MAX,
     CancelRequest,
     Refused,
+    check_user,
     packet_length,
     parse_cancel,
     parse_startup,
@@ -39,7 +40,8 @@ def test_a_startup_packet_names_user_database_and_parameters(version: int) -> No
         packet("user", "admin", "database", "postgres", "application_name", "psql", "_pq_.x", "1", version=version)
     )
     assert (startup.protocol, startup.user, startup.database) == (version, "admin", "postgres")
-    assert startup.parameters == (("application_name", "psql"), ("_pq_.x", "1"))
+    assert startup.parameters == (("application_name", "psql"),)
+    assert startup.protocol_options == ("_pq_.x",)
     assert startup.cluster_option is None
 
 
@@ -73,8 +75,6 @@ def test_a_packet_that_is_laid_out_otherwise_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "refusal"),
     [
-        (packet("user", "", "database", "x"), refusals.NO_USER),
-        (packet(), refusals.NO_USER),
         (packet("user", b"\xff"), refusals.NOT_UTF8),
         (packet("user", "a", "replication", "database"), refusals.NO_REPLICATION),
         (packet("user", "a", "replication", "true"), refusals.NO_REPLICATION),
@@ -85,6 +85,14 @@ def test_a_packet_that_is_laid_out_otherwise_is_refused(data: bytes) -> None:
 )
 def test_what_cannot_become_a_session_is_refused(data: bytes, refusal: refusals.Refusal) -> None:
     assert refusal_of(data) == refusal
+
+
+@pytest.mark.parametrize("data", [packet("user", "", "database", "x"), packet()])
+def test_a_packet_without_a_user_can_be_read_and_is_refused_later(data: bytes) -> None:
+    startup = parse_startup(data)
+    with pytest.raises(Refused) as caught:
+        check_user(startup)
+    assert caught.value.refusal == refusals.NO_USER
 
 
 def test_replication_that_is_switched_off_is_no_replication() -> None:
@@ -175,6 +183,7 @@ PIECES = st.sampled_from([b"user", b"database", b"options", b"-c amzn-cluster-id
 def test_any_packet_of_familiar_pieces_is_parsed_or_refused(pieces: list[bytes]) -> None:
     with suppress(Refused):
         startup = parse_startup(packet(*pieces))
+        check_user(startup)
         assert startup.user
         assert startup.database
         assert len(dict(startup.parameters)) == len(startup.parameters)

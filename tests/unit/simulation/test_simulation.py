@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from simulation import library
 from simulation.disk import SECTOR_BYTES, VirtualDisk
 from simulation.faults import Fault
 from simulation.history import Outcome
@@ -42,6 +43,20 @@ def test_a_world_without_faults_loses_nothing_and_refuses_only_conflicts() -> No
     outcomes = {attempt.outcome for attempt in report.history.attempts}
     assert Outcome.UNKNOWN not in outcomes
     assert {Outcome.COMMITTED, Outcome.REJECTED, Outcome.READ_ONLY} <= outcomes
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_storage_in_c_keeps_the_same_promises(seed: int) -> None:
+    report = run(seed, library.PARTS)
+    assert report.violations == []
+    assert report.history.attempts
+
+
+def test_without_faults_storage_in_c_gives_the_same_history() -> None:
+    first, second = run(1, faults=[]), run(1, library.PARTS, faults=[])
+    assert [vars(attempt) for attempt in first.history.attempts] == [
+        vars(attempt) for attempt in second.history.attempts
+    ]
 
 
 @pytest.mark.parametrize("fault", Fault)

@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 
 from borealis.foundation.identifiers import Timestamp
 from borealis.storage.collector import CollectionQueue
-from borealis.storage.pace import BackgroundPace, Backoff, CollectionPace, ReportPace
-from borealis.storage.settings import MILLISECOND_NS, StorageSettings
+from borealis.storage.pace import BackgroundPace, Backoff
 
 KEYS = [b"a", b"b", b"c"]
 
@@ -50,36 +49,11 @@ def test_a_full_queue_says_that_it_lost_something() -> None:
     assert len(queue) == 2
 
 
-def test_collection_keeps_up_with_apply() -> None:
-    pace = CollectionPace(StorageSettings(collect_keys_min=10, collect_keys_max=100))
-    pace.applied(9)
-    assert pace.take_due_keys() == 0
-    pace.applied(1)
-    assert pace.take_due_keys() == 20
-    assert pace.take_due_keys() == 0
-    pace.applied(1_000)
-    assert pace.take_due_keys() == 100
-
-
 def test_background_work_rests_longer_than_it_works() -> None:
     pace = BackgroundPace(rest_factor=7)
     assert pace.due_ns == 0
     pace.worked(1_000, 1_100)
     assert pace.due_ns == 1_800
-
-
-def test_many_commits_share_a_report_that_is_never_late() -> None:
-    pace = ReportPace(StorageSettings(report_delay_ns=5 * MILLISECOND_NS, report_bytes=1_000))
-    assert pace.due_ns is None
-    assert not pace.applied(0, 100)
-    assert pace.due_ns == 5 * MILLISECOND_NS
-    assert not pace.applied(1 * MILLISECOND_NS, 999)
-    assert pace.due_ns == 5 * MILLISECOND_NS
-    assert pace.applied(2 * MILLISECOND_NS, 1_000)
-    pace.reported(1_000)
-    assert pace.due_ns is None
-    assert not pace.applied(6 * MILLISECOND_NS, 1_100)
-    assert pace.applied(11 * MILLISECOND_NS, 1_200)
 
 
 def test_backoff_doubles_up_to_its_most() -> None:

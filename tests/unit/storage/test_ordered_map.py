@@ -1,45 +1,23 @@
 """Both ordered maps behave as a dictionary that is sorted when it is read."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from borealis.storage.lmdb_map import LmdbMap
-from borealis.storage.ordered_map import MemoryMap, OrderedMap, Table
-from borealis.storage.settings import MEBIBYTE, StorageSettings
+from borealis.storage.ordered_map import Table
 from tests.examples import examples
+from tests.unit.storage.maps import KINDS, open_map
 from tests.unit.storage.versions import KEYS, as_stored
 
-SMALL = StorageSettings(map_bytes_max=64 * MEBIBYTE)
-
-
-@contextmanager
-def open_map(kind: str) -> Iterator[OrderedMap]:
-    if kind == "memory":
-        yield MemoryMap()
-        return
-    with TemporaryDirectory() as directory:
-        ordered_map = LmdbMap(Path(directory), SMALL)
-        try:
-            yield ordered_map
-        finally:
-            ordered_map.close(is_clean=False)
-
-
 stored_keys = st.tuples(st.sampled_from(KEYS), st.integers(1, 9)).map(lambda name: next(iter(as_stored({name: b""}))))
-entries = st.lists(st.tuples(stored_keys, st.sampled_from([b"", b"v", b"w" * 5_000])), max_size=8)
+entries = st.lists(st.tuples(stored_keys, st.sampled_from([b"", b"v", b"w" * 5_000, b"x" * 70_000])), max_size=8)
 steps = st.lists(
     st.tuples(st.sampled_from(["put", "put over", "delete"]), entries, st.booleans()),
     max_size=8,
 )
 
 
-@pytest.mark.parametrize("kind", ["memory", "lmdb"])
+@pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=examples(30), deadline=None)
 @given(steps=steps, start=stored_keys)
 def test_as_a_sorted_dictionary(kind: str, steps: list, start: bytes) -> None:

@@ -16,6 +16,7 @@ from borealis.wire.commit_messages import (
     OutcomeQuery,
     OutcomeUnknown,
     Refused,
+    Reserved,
     SequenceCall,
     SequenceGrant,
     SequenceOperation,
@@ -23,11 +24,13 @@ from borealis.wire.commit_messages import (
     decode_hello,
     decode_outcome_query,
     decode_refusal,
+    decode_reservation,
     decode_sequence_call,
     encode_answer,
     encode_error,
     encode_hello,
     encode_outcome_query,
+    encode_reservation,
     encode_sequence_call,
 )
 from borealis.wire.frames import FrameReader
@@ -59,6 +62,7 @@ ANSWERS = st.one_of(
     st.builds(Committed, U64.map(Timestamp), U64.map(CatalogVersion)),
     st.builds(Refused, st.sampled_from(Reason), st.text(max_size=40)),
     st.just(OutcomeUnknown()),
+    st.just(Reserved()),
     st.builds(SequenceGrant, I64, U64, st.booleans()),
     st.builds(HelloAnswer, U64.map(Timestamp), U64),
 )
@@ -78,11 +82,22 @@ def test_sequence_calls_survive_the_wire(call: SequenceCall) -> None:
 
 @given(st.binary(max_size=60), st.integers(0, 255))
 def test_garbage_is_malformed_and_nothing_else(payload: bytes, frame_type: int) -> None:
-    for decode in (decode_hello, decode_outcome_query, decode_sequence_call, decode_refusal):
+    for decode in (decode_hello, decode_outcome_query, decode_sequence_call, decode_reservation, decode_refusal):
         with suppress(Malformed):
             decode(payload)
     with suppress(Malformed):
         decode_answer(frame_type, payload)
+
+
+@given(st.lists(st.integers(1, 2**32 - 1).map(Relfilenode), min_size=1, max_size=20))
+def test_reservations_survive_the_wire(tables: list[Relfilenode]) -> None:
+    assert decode_reservation(encode_reservation(tables)) == tables
+
+
+@pytest.mark.parametrize("payload", [b"", b"abc", bytes(4), b"\1\0\0\0" * 16_385])
+def test_a_reservation_of_nothing_or_too_much_is_malformed(payload: bytes) -> None:
+    with pytest.raises(Malformed):
+        decode_reservation(payload)
 
 
 def test_hello_and_outcome_survive_the_wire() -> None:

@@ -1,0 +1,32 @@
+/*
+ * versions.h
+ *	  The versions of a key: writing one, and deleting those that nobody needs.
+ *
+ * What may go is what garbage.py says, which these functions are compared with.
+ */
+#ifndef BOREALIS_STORAGE_VERSIONS_H
+#define BOREALIS_STORAGE_VERSIONS_H
+
+#include <stdbool.h>
+
+#include "map.h"
+
+#define SUFFIX_BYTES		8
+/* Of a stored key; LMDB takes no longer ones. */
+#define STORED_KEY_BYTES_MAX 1978
+
+/* Write `key · inverted timestamp` to `stored`, which has room for it. */
+extern MDB_val make_stored_key(uint8_t *stored, const uint8_t *key, size_t key_size, uint64_t timestamp);
+
+/* Write one version; whether an older one of its key is there. */
+extern int	put_over(MDB_cursor *cursor, MDB_val stored, MDB_val value, uint8_t *is_over);
+
+/* Delete the garbage of one key at a horizon, at most `limit` versions and a tombstone, counting in `deleted`. */
+extern int	clear_key(MDB_cursor *cursor, const uint8_t *key, size_t key_size, uint64_t horizon, uint64_t limit,
+					  uint64_t *deleted, bool *is_all);
+
+/* Delete what is under a prefix and not newer than a drop, likewise. */
+extern int	clear_relation(MDB_cursor *cursor, const uint8_t *prefix, size_t prefix_size, uint64_t dropped_at,
+						   uint64_t limit, uint64_t *deleted, bool *is_all);
+
+#endif							/* BOREALIS_STORAGE_VERSIONS_H */
