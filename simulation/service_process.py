@@ -10,13 +10,13 @@ from random import Random
 from typing import Final
 
 from borealis.adjudicator.adjudicator import AdjudicatorLimits, Published, Request
-from borealis.adjudicator.admission import DISK_FULL, STORAGE_BEHIND, Admission, AdmissionLimits, Ticket
+from borealis.adjudicator.admission import DISK_FULL, STORAGE_BEHIND, TABLE_RESERVED, Admission, AdmissionLimits, Ticket
 from borealis.adjudicator.conflicts import WindowLimits
 from borealis.adjudicator.outcomes import OutcomeLimits
 from borealis.adjudicator.recent_batches import RecentBatches
 from borealis.adjudicator.service import RoomNeeded, ServiceLimits, TransactionService
 from borealis.foundation.errors import BorealisError, InvariantViolation
-from borealis.foundation.identifiers import CatalogVersion, Position, SchemaVersion, Timestamp
+from borealis.foundation.identifiers import CatalogVersion, Position, Relfilenode, SchemaVersion, Timestamp
 from borealis.journal.file_journal import NoRoom
 from borealis.wire.commit_messages import Answer, Refused
 from borealis.wire.frames import Octets
@@ -34,7 +34,13 @@ LIMITS: Final = ServiceLimits(
     ),
     SEGMENT_BYTES,
 )
-ADMISSION_LIMITS: Final = AdmissionLimits(lag_bytes_max=3 * SEGMENT_BYTES, wait_ns_max=200 * MILLISECOND, waiting_max=8)
+ADMISSION_LIMITS: Final = AdmissionLimits(
+    lag_bytes_max=3 * SEGMENT_BYTES,
+    wait_ns_max=200 * MILLISECOND,
+    waiting_max=8,
+    reservation_ns_max=60 * MILLISECOND,
+    reserved_wait_ns_max=10 * MILLISECOND,
+)
 
 
 class ProcessKilled(BaseException):
@@ -180,6 +186,17 @@ class ServiceProcess:
         if connection.is_open:
             connection.is_open = False
             self._scheduler.after(self._delay(), lambda: connection.deliver(0, None))
+            self.release(connection)
+
+    def reserve(self, connection: Connection, tables: list[Relfilenode]) -> None:
+        """Whoever has reserved releases, or is hung up on."""
+        if self.service is not None and connection.is_open:
+            self._admission.reserve(connection, tables, self._now())
+
+    def release(self, connection: Connection) -> None:
+        if self.service is not None:
+            self._admission.release(connection)
+            self._schedule_group()
 
     def receive(self, connection: Connection, number: int, request: Request) -> None:
         if self.service is None:
@@ -190,7 +207,8 @@ class ServiceProcess:
             return
         self._schedule_group()
         life = self.life
-        self._scheduler.after(ADMISSION_LIMITS.wait_ns_max, lambda: self._expire(life))
+        for limit in (ADMISSION_LIMITS.reserved_wait_ns_max, ADMISSION_LIMITS.wait_ns_max):
+            self._scheduler.after(limit, lambda: self._expire(life))
 
     def _schedule_group(self) -> None:
         if not self._is_group_due and len(self._admission):
@@ -264,6 +282,8 @@ class ServiceProcess:
     def _expire(self, life: int) -> None:
         if life == self.life and self._preparation is None:
             self._refuse(self._admission.take_expired(self._now()), STORAGE_BEHIND)
+            self._refuse(self._admission.take_overdue(self._now()), TABLE_RESERVED)
+            self._schedule_group()
 
     def _refuse(self, tickets: list[Ticket[Connection]], refusal: Refused) -> None:
         assert self.service is not None
