@@ -127,7 +127,10 @@ class Session:
     def _run_transaction(self, fill: Callable[[Attempt], Generator[Step, Any, None]]) -> Script:
         machine = self._machine
         attempt = Attempt(self._number, machine.scheduler.now, TransactionId(self._random.randbytes(16)))
+        reserved = None
         try:
+            if fill == self._change_catalog and self._random.random() < 0.7:
+                reserved = yield from self._reserve()
             yield from self._begin(attempt)
             yield from fill(attempt)
             if attempt.writes or attempt.locks or attempt.catalog_entry:
@@ -142,11 +145,25 @@ class Session:
             raise
         finally:
             self._is_committing = False
+            if reserved is not None:
+                reserved.is_open = False
+                machine.service.release(reserved)
             machine.slots.pop(self._number, None)
             attempt.ended = machine.scheduler.now
             machine.history.attempts.append(attempt)
 
     _is_committing = False
+
+    def _reserve(self) -> Generator[Step, Any, Connection | None]:
+        """As a schema change does before it reads a whole table: its timestamp comes after the answer."""
+        if not (yield from self._connect(tries=3)):
+            return None
+        connection = self._connection
+        assert connection is not None
+        yield Sleep(self._random.randint(5, 300) * MICROSECOND)
+        self._machine.service.reserve(connection, [LISTS])
+        yield Sleep(self._random.randint(5, 300) * MICROSECOND)
+        return connection
 
     def _begin(self, attempt: Attempt) -> Generator[Step, Any, None]:
         machine = self._machine

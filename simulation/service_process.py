@@ -10,13 +10,13 @@ from random import Random
 from typing import Final
 
 from borealis.adjudicator.adjudicator import Request
-from borealis.adjudicator.admission import DISK_FULL, STORAGE_BEHIND, Admission, AdmissionLimits
+from borealis.adjudicator.admission import DISK_FULL, STORAGE_BEHIND, TABLE_RESERVED, Admission, AdmissionLimits
 from borealis.adjudicator.limits import AdjudicatorLimits, OutcomeLimits, WindowLimits
 from borealis.adjudicator.published import Published
 from borealis.adjudicator.recent_batches import RecentBatches
 from borealis.adjudicator.service import RoomNeeded, ServiceLimits, TransactionService
 from borealis.foundation.errors import BorealisError, InvariantViolation
-from borealis.foundation.identifiers import CatalogVersion, Position, SchemaVersion, Timestamp
+from borealis.foundation.identifiers import CatalogVersion, Position, Relfilenode, SchemaVersion, Timestamp
 from borealis.journal.file_journal import NoRoom
 from borealis.wire.commit_messages import Answer, Refused, SequenceCall
 from borealis.wire.frames import Octets
@@ -37,7 +37,12 @@ LIMITS: Final = ServiceLimits(
     SEGMENT_BYTES,
 )
 ADMISSION_LIMITS: Final = AdmissionLimits(
-    lag_bytes_max=3 * SEGMENT_BYTES, wait_ns_max=200 * MILLISECOND, waiting_max=8, group_bytes_max=2_000
+    lag_bytes_max=3 * SEGMENT_BYTES,
+    wait_ns_max=200 * MILLISECOND,
+    waiting_max=8,
+    reservation_ns_max=60 * MILLISECOND,
+    reserved_wait_ns_max=10 * MILLISECOND,
+    group_bytes_max=2_000,
 )
 
 
@@ -91,7 +96,7 @@ class ServiceProcess:
         self.life += 1
         self.disk.tick = self._tick
         self._admission = Admission(ADMISSION_LIMITS)
-        self._desk = VirtualDesk(ADMISSION_LIMITS.waiting_max)
+        self._desk = VirtualDesk(ADMISSION_LIMITS.waiting_max, ADMISSION_LIMITS.reservation_ns_max)
         self._questions: list[Ticket] = []
         self._recent = RecentBatches(Position(0))
         self._is_group_due = False
@@ -178,6 +183,17 @@ class ServiceProcess:
         if connection.is_open:
             connection.is_open = False
             self._scheduler.after(self._delay(), lambda: connection.deliver(0, None))
+            self.release(connection)
+
+    def reserve(self, connection: Connection, tables: list[Relfilenode]) -> None:
+        """Whoever has reserved releases, or is hung up on."""
+        if self.service is not None and connection.is_open:
+            self._desk.reserve(connection, tables, self._now())
+
+    def release(self, connection: Connection) -> None:
+        if self.service is not None:
+            self._desk.release(connection)
+            self._schedule_group()
 
     def receive(self, connection: Connection, number: int, request: Request) -> None:
         if self.service is None:
@@ -190,7 +206,8 @@ class ServiceProcess:
             return
         self._schedule_group()
         life = self.life
-        self._scheduler.after(ADMISSION_LIMITS.wait_ns_max, lambda: self._run_in(life, self._expire))
+        for limit in (ADMISSION_LIMITS.reserved_wait_ns_max, ADMISSION_LIMITS.wait_ns_max):
+            self._scheduler.after(limit, lambda: self._run_in(life, self._expire))
 
     def _schedule_group(self) -> None:
         if not self._is_group_due and (self._desk.queued or self._questions):
@@ -278,8 +295,11 @@ class ServiceProcess:
 
     def _expire(self) -> None:
         if self._preparation is None:
-            latest = self._admission.latest_to_expire(self._now())
-            self._refuse(self._desk.take_arrived(latest), STORAGE_BEHIND)
+            now, admission, desk = self._now(), self._admission, self._desk
+            self._refuse(desk.take_arrived(admission.latest_to_expire(now)), STORAGE_BEHIND)
+            desk.release_aged(now)
+            self._refuse(desk.take_held(admission.latest_overdue(now)), TABLE_RESERVED)
+            self._schedule_group()
 
     def _refuse_all(self, refusal: Refused) -> None:
         """Whatever waits for the journal; an outcome that is asked for may be that of a commit."""
