@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -113,6 +115,11 @@ class Connection:
     def post_raw(self, data: bytes) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # the answer, or the end, is still to be read
             self._socket.sendall(data)
+
+    @property
+    def unread_bytes(self) -> int:
+        """What was posted and has not been taken from the socket."""
+        return int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     def await_frame(self) -> Frame | None:
         """The next frame; None when the service has closed the connection."""
