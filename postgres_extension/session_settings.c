@@ -189,3 +189,18 @@ session_settings_read(StateReader *reader, uint32 count)
 		pfree(value);
 	}
 }
+
+void
+session_settings_log_in(StateReader *reader, uint32 count)
+{
+	for (uint32 i = 0; i < count; i++)
+	{
+		char	   *name = state_read_string(reader);
+		char	   *value = state_read_string(reader);
+
+		(void) set_config_option(name, value, superuser() ? PGC_SUSET : PGC_USERSET,
+								 PGC_S_CLIENT, GUC_ACTION_SET, true, ERROR, false);
+		pfree(name);
+		pfree(value);
+	}
+}

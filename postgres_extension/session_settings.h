@@ -27,4 +27,10 @@ extern void session_settings_reset(void);
 /* As SET would. */
 extern void session_settings_read(StateReader *reader, uint32 count);
 
+/*
+ * As the startup packet would: what RESET goes back to.  Stays, also when the
+ * transaction is rolled back, until a value for the same name is given.
+ */
+extern void session_settings_log_in(StateReader *reader, uint32 count);
+
 #endif							/* BOREALIS_SESSION_SETTINGS_H */

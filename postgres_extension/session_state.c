@@ -71,6 +71,7 @@ static PGFunction original_setseed;
 
 PG_FUNCTION_INFO_V1(borealis_session_export);
 PG_FUNCTION_INFO_V1(borealis_session_import);
+PG_FUNCTION_INFO_V1(borealis_session_log_in);
 
 /* ---- cursors that outlive their transactions ---- */
 
@@ -475,6 +476,28 @@ borealis_session_import(PG_FUNCTION_ARGS)
 	note_settings();
 	note_statements();
 	session_state_note_sequence();
+	PG_RETURN_VOID();
+}
+
+/* ---- login ---- */
+
+/*
+ * The front alone knows the key of this backend: its clients are given others.
+ * So nobody else can leave settings behind for the session that comes next.
+ */
+Datum
+borealis_session_log_in(PG_FUNCTION_ARGS)
+{
+	bytea	   *bytes = PG_GETARG_BYTEA_PP(1);
+	StateReader reader = {VARDATA_ANY(bytes), VARDATA_ANY(bytes) + VARSIZE_ANY_EXHDR(bytes)};
+
+	if (PG_GETARG_INT32(0) != MyCancelKey)
+		ereport(FATAL,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("a session cannot log in once more")));
+	session_settings_log_in(&reader, state_read_u32(&reader));
+	if (reader.next != reader.end)
+		state_is_malformed();
 	PG_RETURN_VOID();
 }
 

@@ -8,6 +8,9 @@
  * has something that no export can hold.  The bytes are described in
  * docs/formats.md, "Session state".
  *
+ * A login gives a backend the settings of another startup packet; it takes the
+ * backend's own cancel key, which no client has.
+ *
  * Import and export need no privileges of their own: they do nothing that the
  * session's user could not do with SET and PREPARE.
  */

@@ -17,6 +17,8 @@ CREATE FUNCTION borealis.session_export() RETURNS bytea
     AS 'borealis', 'borealis_session_export' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 CREATE FUNCTION borealis.session_import(state bytea) RETURNS void
     AS 'borealis', 'borealis_session_import' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION borealis.session_log_in(key integer, settings bytea) RETURNS void
+    AS 'borealis', 'borealis_session_log_in' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
 -- Which principals may log in as which role.  Kept as security labels of the roles: rows of a catalog that every
 -- instance has, that go with the role and that nobody can write but AWS IAM GRANT and REVOKE.
@@ -82,6 +84,7 @@ ALTER EXTENSION borealis ADD ACCESS METHOD borealis;
 ALTER EXTENSION borealis ADD TABLE borealis.catalog_state;
 ALTER EXTENSION borealis ADD FUNCTION borealis.session_export();
 ALTER EXTENSION borealis ADD FUNCTION borealis.session_import(bytea);
+ALTER EXTENSION borealis ADD FUNCTION borealis.session_log_in(integer, bytea);
 ALTER EXTENSION borealis ADD VIEW sys.iam_pg_role_mappings;
 ALTER EXTENSION borealis ADD PROCEDURE sys.start_job();
 ALTER EXTENSION borealis ADD VIEW sys.jobs;

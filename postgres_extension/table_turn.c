@@ -212,10 +212,13 @@ table_turn_take(Node *statement)
 {
 	LOCKMODE	mode;
 	List	   *tables = tables_of(statement, &mode);
-	uint32	   *relfilenodes = palloc(TABLES_MAX * sizeof(uint32));
+	uint32	   *relfilenodes;
 	int			count = 0;
 	ListCell   *cell;
 
+	if (tables == NIL)
+		return false;
+	relfilenodes = palloc(TABLES_MAX * sizeof(uint32));
 	foreach(cell, tables)
 	{
 		Oid			table = lfirst_oid(cell);

@@ -37,12 +37,13 @@ DOOR extern int storage_put_over(Map *map, MDB_txn *transaction, const uint8_t *
 DOOR extern int storage_delete(Map *map, MDB_txn *transaction, Table table, const uint8_t *blob, const uint32_t *sizes,
 							   size_t keys);
 DOOR extern int storage_scan(Map *map, MDB_txn *transaction, Table table, const uint8_t *start, size_t start_size,
-							 int with_values, uint8_t *out, size_t out_size, size_t entries_max, size_t *entries,
-							 size_t *needed);
+							 uint8_t *out, size_t out_size, size_t *entries, size_t *needed);
 DOOR extern int storage_clear_keys(Map *map, MDB_txn *transaction, const uint8_t *blob, const uint32_t *sizes,
 								   size_t keys, uint64_t horizon, uint64_t limit, uint64_t *deleted, uint8_t *is_all);
 DOOR extern int storage_clear_relation(Map *map, MDB_txn *transaction, const uint8_t *prefix, size_t prefix_size,
 									   uint64_t dropped_at, uint64_t limit, uint64_t *deleted, uint8_t *is_all);
+DOOR extern int storage_sweep(Map *map, const uint8_t *start, size_t start_size, uint64_t horizon, size_t entries,
+							  size_t *deleted, uint8_t *resume, size_t *resume_size);
 
 /* The follower.  `page` must stay mapped; NULL: nothing is published. */
 DOOR extern Follower *storage_follower_open(Map *map, uint64_t *page, uint64_t queue_keys_max,

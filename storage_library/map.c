@@ -184,13 +184,12 @@ storage_delete(Map *map, MDB_txn *transaction, Table table, const uint8_t *blob,
 }
 
 /*
- * Entries from the first key at or after `start` on, at most so many and as they fit, each as `u32 size of the key · u32
- * size of the value · key · value`, the value only if it is wanted.  `needed`: the bytes that the first entry that did not
- * fit would have taken, 0 when all are out.
+ * Entries from the first key at or after `start` on, as many as fit, each as `u32 size of the key · u32 size of the value ·
+ * key · value`.  `needed`: the bytes that the first entry that did not fit would have taken, 0 when all are out.
  */
 DOOR int
-storage_scan(Map *map, MDB_txn *transaction, Table table, const uint8_t *start, size_t start_size, int with_values,
-			 uint8_t *out, size_t out_size, size_t entries_max, size_t *entries, size_t *needed)
+storage_scan(Map *map, MDB_txn *transaction, Table table, const uint8_t *start, size_t start_size, uint8_t *out,
+			 size_t out_size, size_t *entries, size_t *needed)
 {
 	MDB_cursor *cursor;
 	MDB_val		key = octets(start, start_size),
@@ -205,17 +204,16 @@ storage_scan(Map *map, MDB_txn *transaction, Table table, const uint8_t *start, 
 	while (status == 0)
 	{
 		uint32_t	sizes[2] = {key.mv_size, value.mv_size};
-		size_t		bytes = sizeof(sizes) + key.mv_size + (with_values ? value.mv_size : 0);
+		size_t		bytes = sizeof(sizes) + key.mv_size + value.mv_size;
 
-		if (bytes > out_size || *entries == entries_max)
+		if (bytes > out_size)
 		{
 			*needed = bytes;
 			break;
 		}
 		memcpy(out, sizes, sizeof(sizes));
 		memcpy(out + sizeof(sizes), key.mv_data, key.mv_size);
-		if (with_values)
-			memcpy(out + sizeof(sizes) + key.mv_size, value.mv_data, value.mv_size);
+		memcpy(out + sizeof(sizes) + key.mv_size, value.mv_data, value.mv_size);
 		out += bytes;
 		out_size -= bytes;
 		++*entries;
@@ -262,5 +260,49 @@ storage_clear_relation(Map *map, MDB_txn *transaction, const uint8_t *prefix, si
 	status = clear_relation(cursor, prefix, prefix_size, dropped_at, limit, deleted, &is_done);
 	*is_all = is_done;
 	mdb_cursor_close(cursor);
+	return status;
+}
+
+static int
+find_in_map(Map *map, MDB_val start, uint64_t horizon, size_t entries, KeyList *garbage, uint8_t *resume,
+			size_t *resume_size)
+{
+	MDB_txn    *transaction;
+	MDB_cursor *cursor;
+	int			status = mdb_txn_begin(map->environment, NULL, MDB_RDONLY, &transaction);
+
+	if (status != 0)
+		return status;
+	status = mdb_cursor_open(transaction, map->tables[TABLE_VERSIONS], &cursor);
+	if (status == 0)
+	{
+		status = find_garbage(cursor, start, horizon, entries, garbage, resume, resume_size);
+		mdb_cursor_close(cursor);
+	}
+	mdb_txn_abort(transaction);
+	return status;
+}
+
+/* One slice of a sweep over the whole map (versions.h): what it finds is deleted in one transaction. */
+DOOR int
+storage_sweep(Map *map, const uint8_t *start, size_t start_size, uint64_t horizon, size_t entries, size_t *deleted,
+			  uint8_t *resume, size_t *resume_size)
+{
+	KeyList		garbage = {0};
+	MDB_txn    *transaction;
+	int			status = find_in_map(map, octets(start, start_size), horizon, entries, &garbage, resume, resume_size);
+
+	*deleted = garbage.count;
+	if (status == 0 && garbage.count > 0)
+		status = mdb_txn_begin(map->environment, NULL, 0, &transaction);
+	if (status == 0 && garbage.count > 0)
+	{
+		status = storage_delete(map, transaction, TABLE_VERSIONS, garbage.blob, garbage.sizes, garbage.count);
+		if (status == 0)
+			status = mdb_txn_commit(transaction);
+		else
+			mdb_txn_abort(transaction);
+	}
+	free_keys(&garbage);
 	return status;
 }

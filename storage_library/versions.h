@@ -29,4 +29,24 @@ extern int	clear_key(MDB_cursor *cursor, const uint8_t *key, size_t key_size, ui
 extern int	clear_relation(MDB_cursor *cursor, const uint8_t *prefix, size_t prefix_size, uint64_t dropped_at,
 						   uint64_t limit, uint64_t *deleted, bool *is_all);
 
+/* Keys that are to be deleted. */
+typedef struct KeyList
+{
+	uint8_t    *blob;
+	size_t		bytes;
+	size_t		room;
+	uint32_t   *sizes;
+	size_t		count;
+	size_t		count_room;
+} KeyList;
+
+extern void free_keys(KeyList *keys);
+
+/*
+ * Find the garbage of every key within `entries` versions from `start` on.  What belongs to the last key is left for the
+ * next call, which must begin at `resume` (room for a stored key), unless it is very much; a size of 0: there is no more.
+ */
+extern int	find_garbage(MDB_cursor *cursor, MDB_val start, uint64_t horizon, size_t entries, KeyList *garbage,
+						 uint8_t *resume, size_t *resume_size);
+
 #endif							/* BOREALIS_STORAGE_VERSIONS_H */

@@ -140,3 +140,17 @@ def test_a_sleeping_cluster_is_woken_and_the_connection_held(front_door: FrontDo
     assert front_door.api().get_cluster(identifier=new_cluster.identifier)["status"] in ("INACTIVE", "ACTIVE", "IDLE")
     with front_door.connect(new_cluster) as connection:
         assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+
+
+def test_the_operator_s_psql_wakes_a_sleeping_cluster(front_door: FrontDoor, new_cluster: Endpoint) -> None:
+    with front_door.connect(new_cluster) as connection:
+        connection.execute("CREATE TABLE kept (id int PRIMARY KEY)")
+    front_door.stop_cluster(new_cluster)
+    told = front_door.command("psql", "--cluster", new_cluster.identifier, "-XAtc", "SELECT count(*) FROM kept")
+    assert told == "0\n"
+
+
+@pytest.mark.parametrize(("cluster", "problem"), [("x" * 26, "there is no cluster"), ("nonsense", "nonsense: ")])
+def test_a_psql_for_a_cluster_that_is_not_there_says_so(front_door: FrontDoor, cluster: str, problem: str) -> None:
+    with pytest.raises(AssertionError, match=f"borealis: {problem}"):
+        front_door.command("psql", "--cluster", cluster, "-XAtc", "SELECT 1")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import botocore.exceptions
 import psycopg
 import pytest
 
@@ -13,12 +14,13 @@ from tests.cluster import Cluster
 from tests.compatibility.front_door import Endpoint, FrontDoor
 from tests.conftest import judge
 
-SESSIONS, BURST = 3, 8
+SESSIONS, BURST, CLUSTERS = 3, 8, 4
 
 
 @pytest.fixture(scope="module")
 def narrow_cluster() -> Iterator[Cluster]:
     options = ("--connection-limit", str(SESSIONS), "--connection-rate", "1", "--connection-burst", str(BURST))
+    options = (*options, "--clusters-max", str(CLUSTERS))
     cluster = Cluster(instances=2, options=options)
     try:
         cluster.start()
@@ -72,3 +74,13 @@ def test_connections_in_a_while(narrow_door: FrontDoor) -> None:
     assert "Unable to accept connection, rate exceeded." in told
     assert audited(narrow_door)[-1] == "53400"
     narrow_door.connect(other).close()
+
+
+def test_clusters_of_an_account(narrow_door: FrontDoor) -> None:
+    api = narrow_door.api()
+    for _ in range(CLUSTERS - len(api.list_clusters()["clusters"])):
+        api.create_cluster(deletionProtectionEnabled=False)
+    with pytest.raises(botocore.exceptions.ClientError, match="You have reached the cluster limit") as refused:
+        api.create_cluster(deletionProtectionEnabled=False)
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 402
+    assert len(api.list_clusters()["clusters"]) == CLUSTERS

@@ -569,6 +569,7 @@ def test_objects_of_the_seed_keep_their_numbers(cluster: Cluster) -> None:
         "borealis extension": 16001,
         "borealis.session_export()": 16010,
         "borealis.session_import(bytea)": 16011,
+        "borealis.session_log_in(integer,bytea)": 16012,
         "sys.iam_pg_role_mappings": 16020,
         "sys.iam_pg_role_mappings[] type": 16021,
         "sys.iam_pg_role_mappings type": 16022,

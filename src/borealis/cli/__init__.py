@@ -79,6 +79,13 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     up.add_argument("--key", type=Path, metavar="FILE", help="the private key of --certificate (PEM)")
     up.add_argument(
+        "--clusters-max",
+        type=_positive,
+        default=20,
+        metavar="N",
+        help="clusters that there may be (default: 20, as many as an account of AWS may have)",
+    )
+    up.add_argument(
         "--connection-limit",
         type=_positive,
         default=10_000,

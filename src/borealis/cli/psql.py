@@ -1,14 +1,17 @@
-"""`borealis psql`: the wheel's psql, on an instance that runs."""
+"""`borealis psql`: the wheel's psql, on an instance of a cluster, which is woken for it."""
 
 import argparse
+import asyncio
 import os
+from pathlib import Path
 
-from borealis.clusters.names import ClusterIdentifier
+from borealis.clusters.names import ClusterIdentifier, InvalidName, parse_identifier
 from borealis.foundation.errors import Unavailable
 from borealis.host.layout import open_layout
 from borealis.host.postgres_settings import ADMIN, DATABASE
 from borealis.host.report import read_report
 from borealis.host.server_tree import find_postgres
+from borealis.placement.host_client import HostClient
 
 # Where Linux distributions keep what readline needs to know of terminals; the wheel's copy was built for one of them.
 TERMINFO_DIRS = ("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo", "/usr/lib/terminfo")
@@ -20,6 +23,12 @@ def psql(options: argparse.Namespace) -> int:
     if report is None:
         raise Unavailable(f"nothing runs on {options.data}; start it with borealis up --data {options.data}")
     cluster = options.cluster or report.first_cluster
+    if cluster is not None:
+        try:
+            asyncio.run(_wake(directory.host_socket, parse_identifier(cluster)))
+        except InvalidName as error:
+            raise Unavailable(f"{cluster}: {error}") from error
+        report = read_report(directory) or report
     name = f"instance-{options.instance}"
     instance = next((process for process in report.of(cluster) if process.name == name), None)
     if cluster is None or instance is None:
@@ -41,3 +50,12 @@ def psql(options: argparse.Namespace) -> int:
         *options.arguments,
     ]
     os.execve(program, command, environment)
+
+
+async def _wake(host_socket: Path, cluster: ClusterIdentifier) -> None:
+    """Raises Unavailable when there is no such cluster, or when it cannot be started."""
+    host = HostClient(host_socket)
+    try:
+        await host.start(cluster)
+    finally:
+        await host.close()

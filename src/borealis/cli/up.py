@@ -84,6 +84,7 @@ def up(options: argparse.Namespace) -> int:
         hosts=options.hosts,
         certificate=options.certificate,
         key=options.key,
+        clusters_max=options.clusters_max,
         connection_limit=options.connection_limit,
         connection_rate=options.connection_rate,
         connection_burst=options.connection_burst,

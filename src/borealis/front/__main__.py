@@ -15,6 +15,7 @@ from borealis.clusters.names import is_identifier
 from borealis.foundation.errors import BorealisError
 from borealis.foundation.privileges import drop_privileges
 from borealis.front.places import NUMBER_MAX, Places
+from borealis.front.role_settings import CatalogVersion
 from borealis.front.server import FrontServer
 from borealis.front.settings import FrontSettings
 from borealis.tls import TlsSession
@@ -39,6 +40,7 @@ def main() -> int:
             options.cluster,
             settings,
             Places(options.places, options.number, settings.cluster_sessions_max),
+            CatalogVersion(options.transactions),
             TlsSession.adopt,
             lambda count: print(f"sessions {count}", flush=True),
         )
@@ -72,6 +74,7 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument("--front-id", type=int, required=True, help="first part of the process ids that clients see")
     parser.add_argument("--cluster", required=True, help="identifier of the cluster whose sessions are taken")
     parser.add_argument("--places", type=Path, required=True, help="file of the counts of the cluster's sessions")
+    parser.add_argument("--transactions", type=Path, required=True, help="shared page of the transaction service")
     parser.add_argument("--number", type=int, required=True, help="which of the cluster's fronts this is, from 1 on")
     parser.add_argument("--uid", type=int, help="user to become before anything is touched")
     parser.add_argument("--gid", type=int, help="group to become before anything is touched")

@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from borealis.foundation.errors import InvariantViolation
@@ -43,7 +44,9 @@ class Arrival:
         "_login",
         "_on_refused",
         "_on_taken",
+        "_state",
         "_tls_state",
+        "_version",
         "_waits_for",
     )
 
@@ -65,6 +68,9 @@ class Arrival:
         self._on_taken = on_taken
         self._on_refused = on_refused
         self._login: Login | None = None
+        self._state = front.states.blank
+        self._version: int | None = None
+        """Of the catalogs, before Postgres was asked for the role."""
         self._backend: Backend | None = None
         self._waits_for: BackendKind | None = None
         self._has_place = False
@@ -85,53 +91,81 @@ class Arrival:
             self._refuse(decision)
             return
         self._login = decision
+        self._state = front.states.begin(decision.settings)
         front.poller.call_at(front.poller.now_ns + front.settings.access_check_ns, self._give_up)
-        if decision.needs_mapping:
+        self._version = front.catalog_version.read()
+        generation = front.role_settings.find(decision.kind.user, self._version)
+        if decision.needs_mapping or generation is None:
             self._ask_for(_ASKING)
         else:
-            self._look_for_greeting()
+            self._look_for_greeting(generation)
 
     def _ask_for(self, kind: BackendKind) -> None:
         self._waits_for = kind
-        self._front.want(self, kind, self._front.states.blank)
+        state = self._front.states.blank if kind == _ASKING else self._state
+        self._front.want(self, kind, state)
 
-    def _look_for_greeting(self) -> None:
+    def _look_for_greeting(self, generation: int) -> None:
         assert self._login is not None
-        parameters = self._front.greeting(self._login.kind)
+        kind = self._login.kind._replace(generation=generation)
+        self._login = replace(self._login, kind=kind)
+        parameters = self._front.greeting(kind, self._state)
         if parameters is None:
-            self._ask_for(self._login.kind)
+            self._ask_for(kind)
         else:
             self._take(parameters)
 
     # As the pool's customer.
 
     def serve(self, backend: Backend) -> None:
+        assert self._login is not None
         self._waits_for = None
-        if backend.kind != _ASKING:
-            backend.release()
-            self._look_for_greeting()
-            return
         self._backend = backend
         backend.customer = self
-        backend.run(
-            errand.role_check(login.ROLE_QUERY, self._hand_over.user, self._hand_over.principal), self._role_checked
-        )
+        if backend.kind == _ASKING:
+            query = errand.role_check(login.ROLE_QUERY, self._hand_over.user, self._hand_over.principal)
+            backend.run(query, self._role_checked)
+        else:
+            backend.adapt(self._state, self._adapted)
 
     def _role_checked(self, answer: Errand) -> None:
-        backend, self._backend = self._backend, None
-        assert backend is not None
-        backend.release()
+        self._release()
         if self._is_over:
             return
         if answer.error is not None:
             self._front.log.error("cannot look up role mappings: %s", answer.error.get("M"))
             self._refuse(login.unavailable())
             return
-        refusal = login.judge_role(self._hand_over, answer.row)
+        assert self._login is not None
+        refusal = login.judge_role(self._hand_over, answer.row) if self._login.needs_mapping else None
         if refusal is not None:
             self._refuse(refusal)
         else:
-            self._look_for_greeting()
+            fingerprint = answer.row[2] if answer.row is not None else None
+            user = self._login.kind.user
+            self._look_for_greeting(self._front.role_settings.note(user, self._version, fingerprint))
+
+    def _adapted(self, error: dict[str, str] | None) -> None:
+        backend = self._backend
+        assert backend is not None
+        if error is None:
+            self._front.note_greeting(backend)
+        parameters = backend.exchange.parameters
+        self._release()
+        if self._is_over:
+            return
+        if error is not None:
+            self._refuse(login.refusal_of(error))
+        else:
+            self._take(parameters)
+
+    def _release(self) -> None:
+        backend, self._backend = self._backend, None
+        assert backend is not None
+        if backend.exchange.is_spent:
+            backend.close()
+        else:
+            backend.release()
 
     def refuse(self, fields: dict[str, str] | None) -> None:
         is_ours = self._waits_for == _ASKING
@@ -192,7 +226,12 @@ class Arrival:
         _prepare_socket(self._descriptor)
         remaining_ns = max(0, hand_over.deadline - time.time_ns())
         session, process_id, secret = front.open_session(
-            self._descriptor, records, self._login.kind, parameters, front.poller.now_ns + remaining_ns
+            self._descriptor,
+            records,
+            self._login.kind,
+            self._state,
+            parameters,
+            front.poller.now_ns + remaining_ns,
         )
         # The relay lets go before the client can act on our greeting.
         self._on_taken()

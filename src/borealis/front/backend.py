@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from borealis.front import messages
 from borealis.front.byte_pipe import PeerGone, PeerReset, read_some, write_some
-from borealis.front.errand import Errand, rollback, state_export, state_import
+from borealis.front.errand import Errand, log_in, rollback, state_export, state_import
 from borealis.front.exchange import Exchange
 from borealis.front.login import BackendKind
 from borealis.front.messages import HEADER, HEADER_BYTES, ProtocolViolation
 from borealis.front.poller import READ, WRITE
-from borealis.front.session_state import SessionState
+from borealis.front.session_state import LoginSettings, SessionState
 
 if TYPE_CHECKING:
     from borealis.front.customer import PoolCustomer
@@ -30,7 +30,9 @@ _READ_AT_ONCE_BYTES: Final = 8192 if sys.platform == "linux" else 0
 """What was sent in one piece up to this size, Postgres has read whole (PQ_RECV_BUFFER_SIZE) or not at all."""
 _FATAL: Final = frozenset(("FATAL", "PANIC"))
 _CRASH_OF_ANOTHER: Final = "57P02"
-_UNKNOWN: Final = SessionState(b"unknown")
+_NO_LOGIN: Final = LoginSettings(())
+"""No session's: whoever comes next has to log in."""
+_UNKNOWN: Final = SessionState(_NO_LOGIN, b"unknown")
 """No session's: whoever comes next has to import its own."""
 
 OnErrand = Callable[[Errand], None]
@@ -53,6 +55,7 @@ class Backend:
         "is_closed",
         "is_draining",
         "kind",
+        "login",
         "process_id",
         "secret",
         "state",
@@ -68,6 +71,8 @@ class Backend:
         self.exchange = exchange
         self.process_id, self.secret = key
         self.state: SessionState = front.states.blank
+        self.login: LoginSettings = front.states.bare
+        """Whose settings RESET goes back to; what it has is known even while its state is not."""
         self.customer: PoolCustomer | None = None
         self.is_closed = False
         self.is_draining = False
@@ -104,8 +109,30 @@ class Backend:
         """Takes on the state of a session; calls back at once, or when Postgres has answered, with its error."""
         if self.state is state:
             on_done(None)
-            return
+        elif self.login is state.login:
+            self._import(state, on_done)
+        else:
+            self._log_in(state, on_done)
 
+    def _log_in(self, state: SessionState, on_done: Callable[[dict[str, str] | None], None]) -> None:
+        was_blank = not self.state.blob
+
+        def logged_in(errand: Errand) -> None:
+            self._baseline = self.exchange.state_report
+            if errand.error:
+                on_done(errand.error)  # some settings are the new ones: all will be replaced
+                return
+            self.login = state.login
+            if was_blank and not state.blob:
+                self.state = state
+                on_done(None)
+            else:
+                self._import(state, on_done)
+
+        self.state, self.login = _UNKNOWN, _NO_LOGIN
+        self.run(log_in(self.secret, state.login.blob), logged_in)
+
+    def _import(self, state: SessionState, on_done: Callable[[dict[str, str] | None], None]) -> None:
         def imported(errand: Errand) -> None:
             self._baseline = self.exchange.state_report
             self.state = _UNKNOWN if errand.error else state
@@ -126,7 +153,7 @@ class Backend:
                 self.state = _UNKNOWN
                 on_done(None)
                 return
-            self.state = self._front.states.intern(errand.row[0])
+            self.state = self._front.states.intern(self.login, errand.row[0])
             on_done(self.state)
 
         self.run(state_export(), exported)

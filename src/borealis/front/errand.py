@@ -64,6 +64,12 @@ def state_import(blob: bytes) -> Errand:
     return Errand(messages.query_with_parameters("SELECT borealis.session_import($1)", (blob,), is_binary=True))
 
 
+def log_in(key: int, settings: bytes) -> Errand:
+    """`key`: the backend's own, by which it knows that it is the front that asks."""
+    parameters = (key.to_bytes(4, "big"), settings)
+    return Errand(messages.query_with_parameters("SELECT borealis.session_log_in($1, $2)", parameters, is_binary=True))
+
+
 def rollback() -> Errand:
     return Errand(messages.query("ROLLBACK"))
 

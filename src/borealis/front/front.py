@@ -6,14 +6,16 @@ import logging
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from borealis.front import messages
 from borealis.front.connecting import Connecting
-from borealis.front.login import BackendKind
+from borealis.front.login import SUPERUSER, BackendKind
 from borealis.front.places import Places
 from borealis.front.poller import READ, Poller
 from borealis.front.pool import Pool
+from borealis.front.role_settings import CatalogVersion, RoleSettings
 from borealis.front.session import Records, Session
 from borealis.front.session_state import Parameters, ParameterSets, SessionState, SessionStates
 from borealis.front.settings import SECOND_NS, FrontSettings
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from borealis.front.customer import PoolCustomer
 
 SESSION_NUMBERS: Final = 1 << 16
+_OWN_BACKENDS_MAX: Final = 2
 _GREETINGS_MAX: Final = 1_000
 _SWEEP_NS: Final = SECOND_NS
 _SHUTDOWN: Final = messages.error_response("FATAL", "57P01", "terminating connection due to administrator command")
@@ -37,6 +40,7 @@ class Front:
         postgres_path: str,
         settings: FrontSettings,
         places: Places,
+        catalog_version: CatalogVersion,
         on_sessions: Callable[[int], None],
     ) -> None:
         """`on_sessions` is told how many sessions there are, when that has changed, at most once a second."""
@@ -45,6 +49,8 @@ class Front:
         self.postgres_path = postgres_path
         self.settings = settings
         self._places = places
+        self.catalog_version = catalog_version
+        self.role_settings = RoleSettings()
         self.log = logging.getLogger("borealis.front")
         self.poller = Poller()
         self.states = SessionStates()
@@ -53,11 +59,12 @@ class Front:
         self.is_stopping = False
         self.farewells = 0
         """Connections whose session is over, and whose last bytes are on their way."""
-        self._pool: Pool[BackendKind, Backend, PoolCustomer] = Pool(
-            settings, self._connect, self._disconnect, lambda customer, backend: customer.serve(backend)
-        )
+        self._pool = self._make_pool(settings)
+        # Who logs in waits for nobody's transaction: the front's own questions have backends of their own.
+        own = min(settings.backends_max, _OWN_BACKENDS_MAX)
+        self._own_pool = self._make_pool(replace(settings, backends_max=own, backends_target=own))
         self._pool_due_ns: int | None = None
-        self._greetings: OrderedDict[BackendKind, Parameters] = OrderedDict()
+        self._greetings: OrderedDict[tuple[BackendKind, SessionState], Parameters] = OrderedDict()
         self._sessions: dict[int, Session] = {}
         self._numbers: deque[int] = deque()
         self._next_number = 1
@@ -66,6 +73,12 @@ class Front:
         self._told_sessions = 0
         self._on_sessions = on_sessions
         self._stop_ns: int | None = None
+
+    def _make_pool(self, settings: FrontSettings) -> Pool[BackendKind, Backend, PoolCustomer]:
+        return Pool(settings, self._connect, self._disconnect, lambda customer, backend: customer.serve(backend))
+
+    def _pool_of(self, kind: BackendKind) -> Pool[BackendKind, Backend, PoolCustomer]:
+        return self._own_pool if kind.user == SUPERUSER else self._pool
 
     # Sessions.
 
@@ -85,12 +98,18 @@ class Front:
         self._places.give_back()
 
     def open_session(
-        self, descriptor: int, records: Records, kind: BackendKind, told: Parameters, deadline_ns: int
+        self,
+        descriptor: int,
+        records: Records,
+        kind: BackendKind,
+        state: SessionState,
+        told: Parameters,
+        deadline_ns: int,
     ) -> tuple[Session, int, int]:
         """In the place that was taken for it; with its process id and secret, as its client is to know them."""
         number = self._take_number()
         secret = secrets.randbits(32)
-        session = Session(self, number, secret, descriptor, records, kind, told, deadline_ns)
+        session = Session(self, number, secret, descriptor, records, kind, state, told, deadline_ns)
         self._sessions[number] = session
         self.poller.add(descriptor, session, READ)
         if not self._is_sweeping:
@@ -147,36 +166,42 @@ class Front:
     # Backends.
 
     def want(self, customer: PoolCustomer, kind: BackendKind, state: SessionState) -> None:
-        if not self._pool.want(customer, kind, state, self.poller.now_ns):
+        if not self._pool_of(kind).want(customer, kind, state, self.poller.now_ns):
             self._plan_pool()
 
     def withdraw(self, customer: PoolCustomer, kind: BackendKind) -> None:
-        self._pool.withdraw(customer, kind)
+        self._pool_of(kind).withdraw(customer, kind)
 
     def give_back(self, backend: Backend) -> None:
-        self._pool.give_back(backend, backend.kind, self.poller.now_ns)
-        if self._pool_due_ns is None and self._pool.backends > self.settings.backends_kept:
+        pool = self._pool_of(backend.kind)
+        pool.give_back(backend, backend.kind, self.poller.now_ns)
+        if self._pool_due_ns is None and pool.backends > self.settings.backends_kept:
             self._plan_pool()  # for the day when it has been idle for too long
 
     def lost(self, backend: Backend) -> None:
-        self._pool.lost(backend, backend.kind, self.poller.now_ns)
+        self._pool_of(backend.kind).lost(backend, backend.kind, self.poller.now_ns)
         self._plan_pool()
 
     def connected(self, backend: Backend) -> None:
-        self._greetings[backend.kind] = backend.exchange.parameters
-        self._greetings.move_to_end(backend.kind)
-        if len(self._greetings) > _GREETINGS_MAX:
-            self._greetings.popitem(last=False)
-        self._pool.opened(backend, backend.kind, self.poller.now_ns)
+        self._pool_of(backend.kind).opened(backend, backend.kind, self.poller.now_ns)
         self._plan_pool()
 
-    def greeting(self, kind: BackendKind) -> Parameters | None:
-        """What a backend of this kind said about itself when it had logged in."""
-        return self._greetings.get(kind)
+    def note_greeting(self, backend: Backend) -> None:
+        """A session could begin in it as it is."""
+        key = (backend.kind, backend.state)
+        self._greetings[key] = backend.exchange.parameters
+        self._greetings.move_to_end(key)
+        if len(self._greetings) > _GREETINGS_MAX:
+            self._greetings.popitem(last=False)
+
+    def greeting(self, kind: BackendKind, state: SessionState) -> Parameters | None:
+        """What a backend of this kind says about itself when a session begins in this state."""
+        return self._greetings.get((kind, state))
 
     def connect_failed(self, connecting: Connecting, fields: dict[str, str] | None) -> None:
-        self._greetings.pop(connecting.kind, None)
-        for customer in self._pool.failed(connecting.kind):
+        for key in [key for key in self._greetings if key[0] == connecting.kind]:
+            del self._greetings[key]
+        for customer in self._pool_of(connecting.kind).failed(connecting.kind):
             customer.refuse(fields)
         self._plan_pool()
 
@@ -187,7 +212,8 @@ class Front:
         backend.shut()
 
     def _plan_pool(self) -> None:
-        due_ns = self._pool.tick(self.poller.now_ns)
+        times = [pool.tick(self.poller.now_ns) for pool in (self._pool, self._own_pool)]
+        due_ns = min((time_ns for time_ns in times if time_ns is not None), default=None)
         if due_ns is not None and (self._pool_due_ns is None or due_ns < self._pool_due_ns):
             self._pool_due_ns = due_ns
             self.poller.call_at(due_ns, self._pool_is_due)

@@ -13,6 +13,7 @@ from borealis.front.front import Front
 from borealis.front.places import Places
 from borealis.front.poller import READ
 from borealis.front.readiness import Readiness
+from borealis.front.role_settings import CatalogVersion
 from borealis.front.settings import FrontSettings
 
 
@@ -25,10 +26,11 @@ class FrontServer:
         cluster: str,
         settings: FrontSettings,
         places: Places,
+        catalog_version: CatalogVersion,
         adopt: Adopt,
         on_sessions: Callable[[int], None],
     ) -> None:
-        self._front = Front(front_id, cluster, postgres_path, settings, places, on_sessions)
+        self._front = Front(front_id, cluster, postgres_path, settings, places, catalog_version, on_sessions)
         self._door = Door(self._front, listen, adopt)
         self._is_asked_to_stop = False
         self._wake_receiver, self._wake_sender = socket.socketpair()

@@ -75,6 +75,7 @@ class Session:
         descriptor: int,
         records: Records,
         kind: BackendKind,
+        state: SessionState,
         told: Parameters,
         deadline_ns: int,
     ) -> None:
@@ -92,7 +93,7 @@ class Session:
         self.is_over = False
         self._reader = RequestReader()
         self._statements = SessionStatements()
-        self._state: SessionState = front.states.blank
+        self._state = state
         self._pending: list[Request] | None = None
         """Waits for a backend, or for the backend to get ready."""
         self._is_changing = False

@@ -9,19 +9,37 @@ from hashlib import blake2b
 from typing import Final
 from weakref import WeakValueDictionary
 
+from borealis.front.login import Settings
+
+_COUNT: Final = struct.Struct("<I")
 _MEANING: Final = struct.Struct("<I")
 _MEANING_BYTES_AT: Final = 20
 _MEANING_AT: Final = 24
 
 
-class SessionState:
-    """An export (docs/formats.md, "Session state"). Compared by identity: take it from `SessionStates`."""
+class LoginSettings:
+    """The plain settings of a login (`login.Settings`), as the extension reads them. Compared by identity."""
 
     __slots__ = ("__weakref__", "blob", "meaning")
 
-    def __init__(self, blob: bytes) -> None:
+    def __init__(self, settings: Settings) -> None:
+        strings = [text.encode() for pair in settings for text in pair]
+        self.blob = _COUNT.pack(len(settings)) + b"".join(_COUNT.pack(len(text)) + text for text in strings)
+        # What a client calls itself gives no text another meaning.
+        meaningful = [pair for pair in settings if pair[0] != "application_name"]
+        self.meaning = blake2b(repr(meaningful).encode(), digest_size=20).digest() if meaningful else b""
+
+
+class SessionState:
+    """The login's settings, and an export (docs/formats.md, "Session state"). Compared by identity: take it from
+    `SessionStates`."""
+
+    __slots__ = ("__weakref__", "blob", "login", "meaning")
+
+    def __init__(self, login: LoginSettings, blob: bytes) -> None:
+        self.login = login
         self.blob = blob
-        self.meaning = _meaning(blob)
+        self.meaning = login.meaning + _meaning(blob)
         """Short, and the same for states under which every text means the same."""
 
 
@@ -39,14 +57,28 @@ def meaning_number(report: bytes) -> bytes:
 
 class SessionStates:
     def __init__(self) -> None:
-        self.blank: Final = SessionState(b"")
-        """That of a session which has changed nothing."""
-        self._states: WeakValueDictionary[bytes, SessionState] = WeakValueDictionary({b"": self.blank})
+        self.bare: Final = LoginSettings(())
+        """Of a login without any."""
+        self._logins: WeakValueDictionary[Settings, LoginSettings] = WeakValueDictionary()
+        self._logins[()] = self.bare
+        self.blank: Final = SessionState(self.bare, b"")
+        """That of a session which brought nothing and has changed nothing."""
+        self._states: WeakValueDictionary[tuple[LoginSettings, bytes], SessionState] = WeakValueDictionary(
+            {(self.bare, b""): self.blank}
+        )
 
-    def intern(self, blob: bytes) -> SessionState:
-        state = self._states.get(blob)
+    def begin(self, settings: Settings) -> SessionState:
+        """The one in which a session begins that has logged in with these."""
+        login = self._logins.get(settings)
+        if login is None:
+            login = self._logins[settings] = LoginSettings(settings)
+        return self.intern(login, b"")
+
+    def intern(self, login: LoginSettings, blob: bytes) -> SessionState:
+        key = (login, blob)
+        state = self._states.get(key)
         if state is None:
-            state = self._states[blob] = SessionState(blob)
+            state = self._states[key] = SessionState(login, blob)
         return state
 
 

@@ -114,6 +114,7 @@ class ClusterPlan:
                 f"--front-id={front_id}",
                 f"--cluster={directory.identifier}",
                 f"--places={directory.places}",
+                f"--transactions={directory.transactions_page}",
                 f"--number={number}",
                 f"--set=cluster_sessions_max={self._settings.connection_limit}",
                 is_eager=True,

@@ -67,6 +67,10 @@ class ClusterDirectory:
         return self.run / "places.page"
 
     @property
+    def transactions_page(self) -> Path:
+        return self.run / "transactions.page"
+
+    @property
     def spare_mark(self) -> Path:
         """There as long as the cluster is nobody's: blank, started ahead of demand."""
         return self.root / "spare"

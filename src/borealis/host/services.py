@@ -34,5 +34,6 @@ def plan_services(settings: HostSettings, data: DataDirectory, account: Account 
             f"--account={settings.account}",
             f"--region={settings.region}",
             f"--domain={settings.domain}",
+            f"--clusters-max={settings.clusters_max}",
         ),
     ]

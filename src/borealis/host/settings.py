@@ -29,6 +29,8 @@ class HostSettings:
     # The operator's own; else one is issued by the local authority.
     certificate: Path | None = None
     key: Path | None = None
+    # How many clusters an account may have.
+    clusters_max: int = 20
     # For each cluster: connections that it holds, that it takes per second, and at once.
     connection_limit: int = 10_000
     connection_rate: int = 100

@@ -9,11 +9,9 @@ arguments, so a simulation drives the same code. A slice is one write transactio
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, Protocol
 
 from borealis.foundation.identifiers import Relfilenode, Timestamp
-from borealis.storage.garbage import sweep
 from borealis.storage.ordered_map import OrderedMap, Table
 from borealis.storage.statistics import sum_key
 from borealis.storage.stored_key import relation_prefixes
@@ -170,14 +168,8 @@ class Collector:
         if self._sweep_from is None:
             self.queue.is_incomplete = False
             self._sweep_from = b""
-        with self._map.read() as reader:
-            piece = list(islice(reader.scan_versions(self._sweep_from), self._sweep_entries))
-        found = sweep(piece, horizon, is_all=len(piece) < self._sweep_entries)
-        if found.garbage:
-            with self._map.write() as writer:
-                writer.delete(Table.VERSIONS, found.garbage)
-        self._sweep_from = found.resume
-        return Collected(deleted=len(found.garbage), examined=found.examined)
+        deleted, self._sweep_from = self._map.sweep(self._sweep_from, horizon, self._sweep_entries)
+        return Collected(deleted=deleted)
 
     def _collect_drop(self, relfilenode: Relfilenode, dropped_at: Timestamp, limit: int) -> Collected:
         deletes_max = DELETES_PER_KEY * limit

@@ -59,9 +59,13 @@ _SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "storage_scan": (
         c_int,
         [
-            *(c_void_p, c_void_p, c_int, c_char_p, c_size_t, c_int),
-            *(c_void_p, c_size_t, c_size_t, POINTER(c_size_t), POINTER(c_size_t)),
+            *(c_void_p, c_void_p, c_int, c_char_p, c_size_t),
+            *(c_void_p, c_size_t, POINTER(c_size_t), POINTER(c_size_t)),
         ],
+    ),
+    "storage_sweep": (
+        c_int,
+        [c_void_p, c_char_p, c_size_t, c_uint64, c_size_t, POINTER(c_size_t), c_void_p, POINTER(c_size_t)],
     ),
     "storage_clear_keys": (
         c_int,

@@ -31,6 +31,7 @@ LOCK_PERMISSIONS: Final = 0o660
 
 _TABLE_NUMBERS: Final = {table: number for number, table in enumerate(Table)}
 _SCAN_BYTES: Final = 1 << 16
+_STORED_KEY_BYTES_MAX: Final = 1_978
 _SCANNED_SIZES: Final = Struct("<II")
 
 _NOT_FOUND: Final = -30798
@@ -75,53 +76,31 @@ class _Reader:
         return string_at(value.value or 0, size.value)
 
     def scan(self, table: Table, start: bytes) -> Iterator[Entry]:
-        for piece in self._scan(table, start, with_values=True):
-            at = 0
-            while at < len(piece):
-                key_size, value_size = _SCANNED_SIZES.unpack_from(piece, at)
-                at += _SCANNED_SIZES.size
-                yield piece[at : at + key_size], piece[at + key_size : at + key_size + value_size]
-                at += key_size + value_size
-
-    def scan_versions(self, start: bytes) -> Iterator[tuple[bytes, bool]]:
-        for piece in self._scan(Table.VERSIONS, start, with_values=False):
-            at = 0
-            while at < len(piece):
-                key_size, value_size = _SCANNED_SIZES.unpack_from(piece, at)
-                at += _SCANNED_SIZES.size
-                yield piece[at : at + key_size], not value_size
-                at += key_size
-
-    def _scan(self, table: Table, start: bytes, with_values: bool) -> Iterator[bytes]:
-        """Whole entries as the library packs them, one buffer at a time."""
         room = _SCAN_BYTES
         buffer = create_string_buffer(room)
         entries, needed = c_size_t(), c_size_t(1)
         while needed.value:
             status = library.storage_scan(
-                *(self._map, self._transaction, _TABLE_NUMBERS[table], start, len(start), with_values),
-                *(buffer, room, room, byref(entries), byref(needed)),
+                *(self._map, self._transaction, _TABLE_NUMBERS[table], start, len(start)),
+                *(buffer, room, byref(entries), byref(needed)),
             )
             _check(status)
-            if not entries.value and needed.value:
+            for key, value in _unpack(buffer.raw, entries.value):
+                yield key, value
+                start = key + b"\0"
+            if needed.value > room:
                 room = needed.value
                 buffer = create_string_buffer(room)
-                continue
-            size, last = _packed_size(buffer, entries.value, with_values)
-            if size:
-                yield string_at(buffer, size)
-                start = last + b"\0"
 
 
-def _packed_size(buffer: Any, entries: int, with_values: bool) -> tuple[int, bytes]:
-    """Bytes of so many packed entries, and the last key."""
-    view = memoryview(buffer)
-    at, last_at, last_size = 0, 0, 0
+def _unpack(packed: bytes, entries: int) -> Iterator[Entry]:
+    """Entries as the library packs them."""
+    at = 0
     for _ in range(entries):
-        key_size, value_size = _SCANNED_SIZES.unpack_from(view, at)
-        last_at, last_size = at + _SCANNED_SIZES.size, key_size
-        at = last_at + key_size + (value_size if with_values else 0)
-    return at, bytes(view[last_at : last_at + last_size])
+        key_size, value_size = _SCANNED_SIZES.unpack_from(packed, at)
+        at += _SCANNED_SIZES.size
+        yield packed[at : at + key_size], packed[at + key_size : at + key_size + value_size]
+        at += key_size + value_size
 
 
 class _Writer(_Reader):
@@ -222,6 +201,16 @@ class LmdbMap:
 
     def write(self) -> AbstractContextManager[MapWriter]:
         return _Block(self.handle, is_write=True)
+
+    def sweep(self, start: bytes, horizon: Timestamp, entries: int) -> tuple[int, bytes | None]:
+        deleted, size = c_size_t(), c_size_t()
+        resume = create_string_buffer(_STORED_KEY_BYTES_MAX)
+        _check(
+            library.storage_sweep(
+                *(self.handle, start, len(start), horizon, entries), byref(deleted), resume, byref(size)
+            )
+        )
+        return deleted.value, resume.raw[: size.value] or None
 
     def copy(self, descriptor: int) -> None:
         """Write a compact copy; returns when all of it is written. Which state is settled before the first byte is."""

@@ -9,11 +9,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
+from itertools import islice
 from typing import Protocol
 
 from borealis.foundation.errors import Unavailable
 from borealis.foundation.identifiers import Timestamp
-from borealis.storage.garbage import clear_key, clear_relation
+from borealis.storage.garbage import clear_key, clear_relation, sweep
 from borealis.storage.stored_key import TIMESTAMP_BYTES, timestamp_suffix
 
 Entry = tuple[bytes, bytes]
@@ -38,10 +39,6 @@ class MapReader(Protocol):
 
     def scan(self, table: Table, start: bytes) -> Iterator[Entry]:
         """Entries from the first key at or after `start`. No writes while it is being consumed."""
-        ...
-
-    def scan_versions(self, start: bytes) -> Iterator[tuple[bytes, bool]]:
-        """Stored keys from `start` on, each with "is a tombstone"; does not copy values. No writes meanwhile."""
         ...
 
 
@@ -74,6 +71,13 @@ class OrderedMap(Protocol):
         """A block that commits at its end. Raises OutOfRoom, in the block or at its end."""
         ...
 
+    def sweep(self, start: bytes, horizon: Timestamp, entries: int) -> tuple[int, bytes | None]:
+        """Delete the garbage among so many versions from `start` on, in one transaction.
+
+        How many there were, and where to go on (None: there is nothing behind). Raises OutOfRoom.
+        """
+        ...
+
 
 class _MemoryTransaction:
     def __init__(self, tables: dict[Table, dict[bytes, bytes]]) -> None:
@@ -88,10 +92,6 @@ class _MemoryTransaction:
         keys = self._sorted_keys(table)
         for position in range(bisect_left(keys, start), len(keys)):
             yield keys[position], entries[keys[position]]
-
-    def scan_versions(self, start: bytes) -> Iterator[tuple[bytes, bool]]:
-        for key, value in self.scan(Table.VERSIONS, start):
-            yield key, not value
 
     def put(self, table: Table, entries: Iterable[Entry]) -> None:
         self.tables[table].update(entries)
@@ -172,3 +172,13 @@ class MemoryMap:
         transaction = _MemoryTransaction(self.tables)
         yield transaction
         self.tables = transaction.tables
+
+    def sweep(self, start: bytes, horizon: Timestamp, entries: int) -> tuple[int, bytes | None]:
+        with self.read() as reader:
+            versions = ((key, not value) for key, value in reader.scan(Table.VERSIONS, start))
+            piece = list(islice(versions, entries))
+        found = sweep(piece, horizon, is_all=len(piece) < entries)
+        if found.garbage:
+            with self.write() as writer:
+                writer.delete(Table.VERSIONS, found.garbage)
+        return len(found.garbage), found.resume

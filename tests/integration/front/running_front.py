@@ -64,6 +64,7 @@ class RunningFront:
             *(sys.executable, "-m", "borealis.front", f"--listen={self.socket}", f"--front-id={FRONT_ID}"),
             *(f"--postgres={self._postgres.folder}", f"--port={self._postgres.port}", f"--cluster={CLUSTER}"),
             *(f"--places={self.places}", f"--number={self._number}"),
+            f"--transactions={self._postgres.folder.parent / 'transactions.page'}",
         ]
         for name, value in self._settings.items():
             command += ["--set", f"{name}={value}"]

@@ -149,13 +149,17 @@ def result_of(connection: Connection) -> str | None:
     """Of what was sent, as text."""
     result = connection.pgconn.get_result()
     assert result is not None
-    assert connection.pgconn.get_result() is None
+    more = connection.pgconn.get_result()
+    assert more is None, more.error_message
     value = result.get_value(0, 0)
     return value.decode() if value is not None else result.error_message.decode()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_backend_that_dies_when_it_is_given_away(start_cluster: StartCluster, number: signal.Signals) -> None:
+INSERT_ONCE = """
+WITH one AS (INSERT INTO once VALUES (1) RETURNING id) SELECT current_setting('work_mem') FROM one"""
+
+
+def test_a_backend_that_is_killed_when_it_is_given_away(start_cluster: StartCluster) -> None:
     """It had read nothing of the session, which goes on in another one and never hears of it."""
     cluster = start_cluster(instances=1)
     cluster.expect_log(r"was terminated by signal 9|terminating any other active server processes|process .* exited")
@@ -164,13 +168,32 @@ def test_a_backend_that_dies_when_it_is_given_away(start_cluster: StartCluster, 
         with front.connect() as connection:
             connection.execute("CREATE TABLE once (id int)")
             connection.execute("SET work_mem = '7MB'")
-            text = "WITH one AS (INSERT INTO once VALUES (1) RETURNING id) SELECT current_setting('work_mem') FROM one"
-            process = ask_a_stopped_backend(front, connection, text)
-            os.kill(process, number)
-            os.kill(process, signal.SIGCONT)
+            process = ask_a_stopped_backend(front, connection, INSERT_ONCE)
+            os.kill(process, signal.SIGKILL)
             assert result_of(connection) == "7MB"
             assert connection.execute("SELECT count(*) FROM once").fetchone() == (1,)
             assert backend_of(connection) != process
+        assert front.problems() == []
+    finally:
+        front.close()
+
+
+def test_a_backend_that_was_terminated_before_the_front_has_noticed(start_cluster: StartCluster) -> None:
+    """Both are news to the front at the same moment: the request, and that the backend it would go to is gone."""
+    cluster = start_cluster(instances=1)
+    front = RunningFront(find_postgres_socket(cluster), backends_target=1, backends_max=1)
+    try:
+        with front.connect() as connection, cluster.connect_superuser() as witness:
+            connection.execute("CREATE TABLE once (id int)")
+            connection.execute("SET work_mem = '7MB'")
+            process = backend_of(connection)
+            os.kill(front.process_id, signal.SIGSTOP)
+            connection.pgconn.send_query(INSERT_ONCE.encode())
+            connection.pgconn.flush()
+            assert witness.execute("SELECT pg_terminate_backend(%s, 60000)", [process]).fetchone() == (True,)
+            os.kill(front.process_id, signal.SIGCONT)
+            assert result_of(connection) == "7MB"
+            assert connection.execute("SELECT count(*) FROM once").fetchone() == (1,)
         assert front.problems() == []
     finally:
         front.close()

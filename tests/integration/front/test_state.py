@@ -21,6 +21,9 @@ STATEMENTS = [
     ("SET search_path = pg_catalog", False),
     ("SET DateStyle = 'German, DMY'", False),
     ("SET TimeZone = 'Asia/Tokyo'", False),
+    ("SET application_name = 'another'", False),
+    ("RESET application_name", False),
+    ("SELECT current_setting('application_name'), current_setting('client_encoding')", True),
     ("SELECT (date '2/3/2004')::text, (timestamptz '2004-01-01 00:00+00')::text, current_setting('search_path')", True),
     (
         "SELECT (date '2/3/2004')::text, (timestamptz '2004-01-01 00:00+00')::text, current_setting('search_path')",
@@ -49,6 +52,7 @@ STATEMENTS = [
     ("SELECT nonsense", False),
     ("SELECT 1/0", True),
 ]
+REPORTED = ("DateStyle", "TimeZone", "is_superuser", "application_name", "client_encoding")
 STEPS = st.lists(st.tuples(st.integers(0, SESSIONS - 1), st.sampled_from(STATEMENTS)), min_size=4, max_size=25)
 
 
@@ -60,7 +64,7 @@ def ask(connection: Connection, text: str, *, is_prepared: bool) -> object:
         answer: object = (error.sqlstate, str(error))
     else:
         answer = (cursor.statusmessage, rows)
-    reported = [connection.info.parameter_status(name) for name in ("DateStyle", "TimeZone", "is_superuser")]
+    reported = [connection.info.parameter_status(name) for name in REPORTED]
     return answer, connection.info.transaction_status, reported
 
 
@@ -69,8 +73,12 @@ def ask(connection: Connection, text: str, *, is_prepared: bool) -> object:
 def test_sessions_see_their_own_state(
     front: RunningFront, cluster: Cluster, steps: list[tuple[int, tuple[str, bool]]]
 ) -> None:
-    through = [front.connect() for _ in range(SESSIONS)]
-    direct = [cluster.connect() for _ in range(SESSIONS)]
+    through, direct = [], []
+    for number in range(SESSIONS):
+        # Two of them bring the same names, all of them other values.
+        names = {"application_name": f"client {number}"} if number else {"client_encoding": "latin1"}
+        through.append(front.connect(**names))
+        direct.append(cluster.connect(**names))
     try:
         for number, (text, is_prepared) in steps:
             if has_no_backend_left(through, number):

@@ -76,6 +76,21 @@ def test_the_order_of_parameters_does_not_matter() -> None:
     assert decide(ADMIN).kind != decide(replace(ADMIN, startup_parameters=())).kind
 
 
+def test_plain_settings_are_no_matter_of_the_backend() -> None:
+    """But their names are: the next session replaces the values, and could not take one away."""
+    one, other = (
+        decide(replace(ADMIN, startup_parameters=(("application_name", name), ("x.y", "1"), ("TIMEZONE", zone))))
+        for name, zone in (("a", "UTC"), ("b", "Asia/Tokyo"))
+    )
+    assert one.kind == other.kind
+    assert one.kind.names == ("application_name", "timezone")
+    assert one.kind.parameters == (("x.y", "1"),)
+    assert one.settings == (("application_name", "a"), ("timezone", "UTC"))
+    assert decide(replace(ADMIN, startup_parameters=(("timezone", "UTC"),))).kind != one.kind
+    twice = replace(ADMIN, startup_parameters=(("TimeZone", "UTC"), ("timezone", "Asia/Tokyo")))
+    assert decide(twice).settings == (("timezone", "Asia/Tokyo"),)
+
+
 @pytest.mark.parametrize(
     ("options", "kept"),
     [

@@ -63,6 +63,21 @@ def test_both_maps_clear_the_same_of_many_keys(entries: Versions, horizon: int, 
     assert found[0] == found[1]
 
 
+@settings(deadline=None)
+@given(versions, st.integers(0, 31), st.integers(2, 7))
+def test_both_maps_are_swept_the_same(entries: Versions, horizon: int, limit: int) -> None:
+    """Slice by slice, to the end."""
+    with open_map("memory", as_stored(entries)) as model, open_map("lmdb", as_stored(entries)) as ordered_map:
+        resumes: list[bytes | None] = [b"", b""]
+        while resumes[0] is not None and resumes[1] is not None:
+            expected, resumes[0] = model.sweep(resumes[0], Timestamp(horizon), limit)
+            deleted, resumes[1] = ordered_map.sweep(resumes[1], Timestamp(horizon), limit)
+            assert deleted == expected
+            assert contents(ordered_map) == contents(model)
+        assert resumes == [None, None]
+        assert contents(ordered_map)[Table.VERSIONS] == as_stored(needed(entries, horizon))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_tombstone_outlives_the_versions_before_it(kind: str) -> None:
     """Deleting it first would bring them back to life for the readers in between."""

@@ -10,7 +10,8 @@ from tests.unit.storage.maps import KINDS, open_map
 from tests.unit.storage.versions import KEYS, as_stored
 
 stored_keys = st.tuples(st.sampled_from(KEYS), st.integers(1, 9)).map(lambda name: next(iter(as_stored({name: b""}))))
-entries = st.lists(st.tuples(stored_keys, st.sampled_from([b"", b"v", b"w" * 5_000, b"x" * 70_000])), max_size=8)
+entries = st.lists(st.tuples(stored_keys, st.sampled_from([0, 1, 5_000, 70_000])), max_size=8)
+"""Keys, and how long their values are."""
 steps = st.lists(
     st.tuples(st.sampled_from(["put", "put over", "delete"]), entries, st.booleans()),
     max_size=8,
@@ -23,7 +24,8 @@ steps = st.lists(
 def test_as_a_sorted_dictionary(kind: str, steps: list, start: bytes) -> None:
     expected: dict[bytes, bytes] = {}
     with open_map(kind) as ordered_map:
-        for action, changes, is_aborted in steps:
+        for action, sizes, is_aborted in steps:
+            changes = [(key, b"v" * size) for key, size in sizes]
             before = dict(expected)
             try:
                 with ordered_map.write() as writer:
@@ -47,7 +49,6 @@ def test_as_a_sorted_dictionary(kind: str, steps: list, start: bytes) -> None:
         with ordered_map.read() as reader:
             found = [item for item in sorted(expected.items()) if item[0] >= start]
             assert list(reader.scan(Table.VERSIONS, start)) == found
-            assert list(reader.scan_versions(start)) == [(key, not value) for key, value in found]
             assert reader.get(Table.VERSIONS, start) == expected.get(start)
 
 
