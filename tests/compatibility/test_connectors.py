@@ -198,11 +198,39 @@ def test_django(front_door: FrontDoor, new_cluster: Endpoint) -> None:
     }
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="Node is not installed")
-def test_node_postgres(front_door: FrontDoor, new_cluster: Endpoint) -> None:
-    if not NODE_PACKAGES.exists():
+@pytest.fixture(scope="module")
+def node() -> Path:
+    """The folder of the programs, with their packages."""
+    if shutil.which("npm") is None:
+        pytest.skip("Node is not installed")
+    locked, installed = NODE / "package-lock.json", NODE_PACKAGES / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < locked.stat().st_mtime:
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=NODE, check=True, timeout=PROGRAM_S)
-    assert run(front_door, new_cluster, "node", NODE / "use_connector.mjs") == {
+    return NODE
+
+
+def test_drizzle(front_door: FrontDoor, new_cluster: Endpoint, node: Path) -> None:
+    seen = run(front_door, new_cluster, "node", node / "use_drizzle.mjs")
+    assert seen == {
+        "migrations": 2,
+        "byAuthor": [
+            {"name": "Ursula", "books": 2, "price": "11.2500000000000000"},
+            {"name": "Stanisław", "books": 1, "price": "10.5000000000000000"},
+        ],
+        "nested": [
+            {"name": "Stanisław", "born": None, "books": [{"title": "Solaris"}]},
+            {"name": "Ursula", "born": "1929-10-21T00:00:00.000Z", "books": [{"title": "The Lathe of Heaven"}]},
+        ],
+        "prepared": [["Stanisław", "10.50", None], ["Ursula", "10.00", ["moon", "walls"]]],
+        "refused": ["23505", "book_title_once"],
+        "lent": 0,
+        "shelf": 8,
+        "left": 1,
+    }
+
+
+def test_node_postgres(front_door: FrontDoor, new_cluster: Endpoint, node: Path) -> None:
+    assert run(front_door, new_cluster, "node", node / "use_connector.mjs") == {
         "pool": {"waited": True, "count": 20, "sum": 2004},
         "client": {"notes": ["n3", "n4"], "application": "aurora-dsql-nodejs-pg/0.1.9"},
         "user": "admin",

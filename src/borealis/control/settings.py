@@ -16,6 +16,7 @@ from borealis.clusters.names import (
     parse_region,
 )
 from borealis.control.throttle import CallRate
+from borealis.foundation.command_line import add_identity, check_identity
 
 CLUSTERS_MAX_DEFAULT = 20
 PORT_DEFAULT = 8006
@@ -55,8 +56,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     parser = argparse.ArgumentParser(prog="python -m borealis.control", description="The API of Aurora DSQL.")
     parser.add_argument("--data", type=Path, required=True, help="data directory")
     parser.add_argument("--run", type=Path, help="directory of sockets (default: run in the data directory)")
-    parser.add_argument("--uid", type=int, help="user to become before any data is touched")
-    parser.add_argument("--gid", type=int, help="group to become before any data is touched")
+    add_identity(parser)
     parser.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="default %(default)s")
     parser.add_argument("--port", type=int, default=PORT_DEFAULT, help="0 takes any (default %(default)s)")
     parser.add_argument("--certificate", type=Path, help="PEM file: speak TLS, with this certificate and its chain")
@@ -85,8 +85,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         help="how long a client may take to send a request (default %(default)s)",
     )
     chosen = parser.parse_args(arguments)
-    if (chosen.uid is None) != (chosen.gid is None):
-        parser.error("--uid and --gid go together")
+    check_identity(parser, chosen)
     if (chosen.certificate is None) != (chosen.key is None):
         parser.error("--certificate and --key go together")
     return Settings(

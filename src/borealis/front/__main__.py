@@ -8,10 +8,11 @@ import logging
 import resource
 import signal
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from borealis.clusters.names import is_identifier
+from borealis.foundation.command_line import add_identity, add_settings, check_identity, choose_settings
 from borealis.foundation.errors import BorealisError
 from borealis.foundation.privileges import drop_privileges
 from borealis.front.places import NUMBER_MAX, Places
@@ -28,7 +29,7 @@ OTHER_DESCRIPTORS = 600
 def main() -> int:
     options = _parse_options()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s front: %(message)s")
-    settings = replace(FrontSettings(), **dict(options.set))
+    settings = choose_settings(FrontSettings(), options)
     try:
         settings = replace(settings, sessions_max=min(settings.sessions_max, _raise_descriptor_limit(settings)))
         drop_privileges(options.uid, options.gid)
@@ -76,19 +77,10 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument("--places", type=Path, required=True, help="file of the counts of the cluster's sessions")
     parser.add_argument("--transactions", type=Path, required=True, help="shared page of the transaction service")
     parser.add_argument("--number", type=int, required=True, help="which of the cluster's fronts this is, from 1 on")
-    parser.add_argument("--uid", type=int, help="user to become before anything is touched")
-    parser.add_argument("--gid", type=int, help="group to become before anything is touched")
-    parser.add_argument(
-        "--set",
-        type=_parse_setting,
-        action="append",
-        default=[],
-        metavar="NAME=NUMBER",
-        help="change a setting: " + ", ".join(field.name for field in fields(FrontSettings)),
-    )
+    add_identity(parser)
+    add_settings(parser, FrontSettings)
     options = parser.parse_args()
-    if (options.uid is None) != (options.gid is None):
-        parser.error("--uid and --gid go together")
+    check_identity(parser, options)
     if not 0 <= options.front_id < FRONT_IDS:
         parser.error(f"--front-id is below {FRONT_IDS}")
     if not 1 <= options.number <= NUMBER_MAX:
@@ -96,13 +88,6 @@ def _parse_options() -> argparse.Namespace:
     if not is_identifier(options.cluster):
         parser.error("--cluster is 26 characters of a-z and 0-9")
     return options
-
-
-def _parse_setting(text: str) -> tuple[str, int]:
-    name, _, number = text.partition("=")
-    if name not in {field.name for field in fields(FrontSettings)}:
-        raise argparse.ArgumentTypeError(f"there is no setting {name!r}")
-    return name, int(number)
 
 
 if __name__ == "__main__":

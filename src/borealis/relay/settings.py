@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from borealis.foundation.command_line import add_identity, check_identity
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
 from borealis.relay.holding import HoldLimits
 from borealis.relay.limits import RateLimit
@@ -74,8 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--fleet-certificate", type=Path, metavar="FILE", help="PEM chain to show to gateways")
     add("--fleet-private-key", type=Path, metavar="FILE", help="PEM key of it")
     add("--fleet-authority", type=Path, metavar="FILE", help="PEM certificate of the authority of our hosts")
-    add("--uid", type=int, help="user to become before any data is touched")
-    add("--gid", type=int, help="group to become before any data is touched")
+    add_identity(parser)
     add("--rate", type=_positive, default=rate.per_second, help="connections per second for each cluster")
     add("--burst", type=_positive, default=rate.burst, help="connections at once for each cluster")
     add("--pending-max", type=_positive, default=reception.total_max, help="connections that are not let in yet")
@@ -117,8 +117,7 @@ def make_parser() -> argparse.ArgumentParser:
 def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     parser = make_parser()
     chosen = parser.parse_args(arguments)
-    if (chosen.uid is None) != (chosen.gid is None):
-        parser.error("--uid and --gid go together")
+    check_identity(parser, chosen)
     if chosen.session_jitter_seconds >= chosen.session_seconds:
         parser.error("--session-jitter-seconds must be less than --session-seconds")
     fleet = (chosen.fleet_certificate, chosen.fleet_private_key, chosen.fleet_authority)

@@ -1,20 +1,11 @@
 // Works with a cluster through the Aurora DSQL connector for node-postgres, and with a token of its own making through
 // plain node-postgres; prints what it has seen as JSON. Where the cluster is, the environment says.
 
-import dns from "node:dns";
-import { readFileSync } from "node:fs";
-
 import { DsqlSigner } from "@aws-sdk/dsql-signer";
 import { AuroraDSQLClient, AuroraDSQLPool } from "@aws/aurora-dsql-node-postgres-connector";
 import pg from "pg";
 
-const { AWS_REGION: region, PGHOST: host, PGHOSTADDR: address, PGPORT: port, PGSSLROOTCERT: authority } = process.env;
-const ssl = process.env.PGSSLMODE === "disable" ? false : { ca: readFileSync(authority), rejectUnauthorized: true };
-const config = { host, port: Number(port), user: "admin", database: "postgres", region, ssl };
-
-// As a line in a hosts file would.
-const lookup = dns.lookup;
-dns.lookup = (name, options, callback) => lookup(name === host ? address : name, options, callback);
+import { config, host, region } from "./endpoint.mjs";
 
 async function usePool() {
   const pool = new AuroraDSQLPool({ ...config, max: 4 });
