@@ -91,6 +91,10 @@ class ProcessTree:
         self._finish: Finish | None = None
         self._observer: Observer
 
+    def warm_up(self) -> None:
+        """Import what the services need, ahead of them. What is forked from us then has it, too."""
+        self._zygote.start()
+
     def run(self, observer: Observer, begin: Callable[[], None]) -> bool:
         """Calls `begin`, and serves what it starts. True when it ended because it was asked to."""
         self._observer = observer

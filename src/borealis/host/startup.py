@@ -55,12 +55,13 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
     first = directory.first_cluster()
     if first is not None and not directory.cluster(first).root.exists():
         first = None
+    processes = ProcessTree(account, lock, directory.log / "zygote.log")
+    processes.warm_up()
     # What that needs is most of what a host would hold in memory, and it needs it never again.
     run_apart((CERTIFICATES, METADATA), lambda: _prepare(settings, directory, first, account))
     certificate = CertificateKeeper(settings, directory, account)
     services = plan_services(settings, directory, account)
     hosts = HostsFile(settings.hosts, f"Borealis in {directory.root}", account)
-    processes = ProcessTree(account, lock, directory.log / "zygote.log")
     return Host(settings, directory, processes, plan, services, first, certificate, hosts, announcer).run()
 
 
