@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -23,3 +25,10 @@ def test_a_profile_tries_its_share(profile: str, share: float) -> None:
     settings.load_profile(profile)
     assert examples(300) == 300 * share
     assert examples(1) == 1
+
+
+def test_no_property_test_keeps_the_quick_gate_waiting() -> None:
+    """Who asks for more than a few examples asks through `examples`."""
+    fixed = re.compile(r"max_examples=([3-9]\d|\d{3,})")
+    folder = Path(__file__).parent
+    assert [path.name for path in sorted(folder.rglob("*.py")) if fixed.search(path.read_text())] == []

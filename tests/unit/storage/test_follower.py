@@ -27,6 +27,7 @@ from borealis.wire.frames import FrameReader, encode_frame
 from borealis.wire.journal_batch import RecordKind
 from borealis.wire.journal_messages import FOLLOWER_LIMITS, Applied, JournalFrame, decode_applied
 from borealis.wire.transaction_record import Operation
+from tests.examples import examples
 from tests.unit.storage.journals import ENTRIES, ROWS, JournalBuilder, Transaction, journals
 from tests.unit.storage.maps import SMALL, contents, open_lmdb
 from tests.unit.storage.versions import KEYS, as_stored, versions
@@ -152,7 +153,7 @@ def with_checksum(batch: bytes) -> bytes:
     return batch[:4] + struct.pack("<I", crc32(batch[8:])) + batch[8:]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(
     journals.filter(lambda batches: any(transaction.writes for batch in batches for transaction in batch)),
     st.integers(0, 2**16),

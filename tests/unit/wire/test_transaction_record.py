@@ -22,6 +22,7 @@ from borealis.wire.transaction_record import (
     decode_outline,
     encode_transaction,
 )
+from tests.examples import examples
 from tests.unit.wire.records import keys, record_parts, records
 
 ID = TransactionId(bytes(range(16)))
@@ -71,12 +72,13 @@ def test_mutated_records_are_decoded_or_malformed_and_nothing_else(data: bytes, 
 def test_both_checks_agree_on_many_mutated_records() -> None:
     random = Random(3)
     passed = 0
-    for _ in range(20_000):
+    count = examples(20_000)
+    for _ in range(count):
         mutated = bytearray(_random_record(random))
         for _ in range(random.randint(1, 3)):
             _mutate(mutated, random.randint)
         passed += _check_alike(bytes(mutated))
-    assert 1_000 < passed < 19_000
+    assert 0.05 * count < passed < 0.95 * count
 
 
 def _random_record(random: Random) -> bytes:
