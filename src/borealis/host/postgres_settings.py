@@ -25,6 +25,8 @@ DISPOSABLE = {
     "max_wal_size": "64MB",
     "wal_recycle": "off",
     "wal_init_zero": "off",
+    # Otherwise every COMMIT between a full page and the next flush, up to 200 ms, wakes the WAL writer for it.
+    "wal_writer_flush_after": 0,
     "checkpoint_timeout": "1h",
     "max_prepared_transactions": 0,
 }
