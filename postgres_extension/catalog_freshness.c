@@ -71,6 +71,7 @@ message_arrives(void)
 	message_schema_version = schema_version;
 	message_catalog_version = local_catalog_version();
 	has_message = true;
+	transaction_message_arrives();
 }
 
 static int

@@ -44,6 +44,51 @@ static struct
 	uint64		catalog_version;
 }			current;
 
+/* What was acknowledged when the message arrived that is being carried out. */
+static struct
+{
+	bool		is_known;
+	TimestampTz statement_start;	/* tells which message */
+	BorealisTimestamp acknowledged;
+	uint64		schema_version;
+	uint64		catalog_version;
+}			arrival;
+
+void
+transaction_message_arrives(void)
+{
+	arrival.schema_version = local_schema_version();
+	arrival.catalog_version = local_catalog_version();
+	pg_read_barrier();
+	arrival.acknowledged = shared_acknowledged_timestamp();
+	arrival.statement_start = GetCurrentStatementStartTimestamp();
+	arrival.is_known = true;
+}
+
+void
+transaction_forget_arrival(void)
+{
+	arrival.is_known = false;
+}
+
+/*
+ * Everything that was acknowledged before the message arrived has to be seen; what
+ * was acknowledged since then is concurrent.  Storage has mostly applied the former
+ * by now, the latter would have to be waited for.  Versions of the catalogs are
+ * published before the timestamps that need them, so if none has changed since the
+ * message arrived, the ones at hand belong to every timestamp in between.
+ */
+static BorealisTimestamp
+earliest_read_timestamp(BorealisTimestamp acknowledged, uint64 schema_version)
+{
+	if (!arrival.is_known ||
+		arrival.statement_start != GetCurrentStatementStartTimestamp() ||
+		arrival.schema_version != schema_version ||
+		arrival.catalog_version != current.catalog_version)
+		return acknowledged;
+	return Min(acknowledged, Max(arrival.acknowledged, shared_applied_timestamp()));
+}
+
 /*
  * A timestamp at which this instance's catalogs were in force.  The order matters:
  * they were the local ones before the timestamp was read, and are still the
@@ -63,7 +108,7 @@ take_read_timestamp(void)
 		schema_version = local_schema_version();
 		current.catalog_version = local_catalog_version();
 		pg_read_barrier();
-		timestamp = shared_acknowledged_timestamp();
+		timestamp = earliest_read_timestamp(shared_acknowledged_timestamp(), schema_version);
 		if (!reader_slot_publish(timestamp))
 			continue;
 		if (shared_schema_version() == schema_version &&
@@ -293,6 +338,8 @@ ship(void)
 static void
 end_transaction(void)
 {
+	/* the next one may begin in the same message, and has to see this one */
+	transaction_forget_arrival();
 	session_set_committing(false);
 	if (current.has_read_timestamp)
 	{

@@ -17,6 +17,14 @@ extern BorealisTimestamp transaction_read_timestamp(void);
 extern bool transaction_has_read_timestamp(void);
 
 /*
+ * A message of the client has arrived, outside of a transaction that reads: the
+ * read timestamp of one that begins with it need not be later than now.
+ */
+extern void transaction_message_arrives(void);
+/* The read timestamp, once taken, is to see all that is acknowledged by then. */
+extern void transaction_forget_arrival(void);
+
+/*
  * Moves the read timestamp forward, so that the transaction goes on as if it had
  * begun later: to what storage has applied, or, waiting for that, to what has
  * been acknowledged.  False, with nothing changed, if it cannot: something that
