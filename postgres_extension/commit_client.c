@@ -21,7 +21,7 @@
 /* Wait before asking again, when a connection was lost in mid-request. */
 #define ASK_AGAIN_MS			10
 /* Random bytes are drawn for this many transaction ids at once. */
-#define ID_BATCH				16
+#define ID_BATCH				128
 
 /* ---- refusals ---- */
 

@@ -173,8 +173,8 @@ may_have_one(const char *text, const char *end)
 	{
 		if ((*text | 0x20) != 'a')
 			continue;
-		if (pg_strncasecmp(text, "aws", 3) == 0 ||
-			(end - text >= 5 && pg_strncasecmp(text, "async", 5) == 0))
+		if ((text[1] | 0x20) == 'w' ? (text[2] | 0x20) == 's' :
+			(text[1] | 0x20) == 's' && (text[2] | 0x20) == 'y')
 			return true;
 	}
 	return false;

@@ -80,6 +80,15 @@ estimate_index_sizes(PlannerInfo *root, Oid table_oid, bool is_inheritance_paren
 	}
 }
 
+static bool
+is_unique_lookup(const Path *path)
+{
+	const IndexPath *lookup = (const IndexPath *) path;
+
+	return IsA(path, IndexPath) && path->param_info == NULL && lookup->indexinfo->unique &&
+		list_length(lookup->indexclauses) >= lookup->indexinfo->nkeycolumns;
+}
+
 /*
  * A lookup by a whole unique key is one seek in the map, whatever the size of
  * the table.  The planner compares pages: for a table of one page it would read
@@ -91,6 +100,7 @@ static void
 prefer_unique_lookups(PlannerInfo *root, RelOptInfo *rel)
 {
 	Path	   *scan = NULL;
+	bool		has_lookup = false;
 	ListCell   *cell;
 
 	if (!relation_has_unique_index_for(root, rel, NIL, NIL, NIL))
@@ -102,7 +112,12 @@ prefer_unique_lookups(PlannerInfo *root, RelOptInfo *rel)
 			scan = lfirst(cell);
 			rel->pathlist = foreach_delete_current(rel->pathlist, cell);
 		}
+		else
+			has_lookup |= is_unique_lookup(lfirst(cell));
 	}
+	if (has_lookup)
+		return;
+	/* the scan was cheaper and has taken its place */
 	create_index_paths(root, rel);
 	foreach(cell, rel->pathlist)
 	{

@@ -27,13 +27,20 @@ typedef struct Session
 	ReadPoint	read_point;
 } Session;
 
+/* Its owner writes at each command: so none shares a cache line with another. */
+typedef union PaddedSession
+{
+	Session		session;
+	char		pad[PG_CACHE_LINE_SIZE];
+} PaddedSession;
+
 /* By backend id, which begins at 1. */
-static Session *sessions = NULL;
+static PaddedSession *sessions = NULL;
 
 Size
 session_flags_size(void)
 {
-	return mul_size(sizeof(Session), MaxBackends);
+	return mul_size(sizeof(PaddedSession), MaxBackends);
 }
 
 void
@@ -42,25 +49,25 @@ session_flags_startup(void *memory, bool is_new)
 	sessions = memory;
 	for (int i = 0; is_new && i < MaxBackends; i++)
 	{
-		pg_atomic_init_u32(&sessions[i].command_depth, 0);
-		pg_atomic_init_u32(&sessions[i].has_ddl, 0);
-		pg_atomic_init_u32(&sessions[i].is_pinned, 0);
-		pg_atomic_init_u32(&sessions[i].is_committing, 0);
-		pg_atomic_init_u32(&sessions[i].dislodged, InvalidLocalTransactionId);
-		pg_atomic_init_u32(&sessions[i].sharer, InvalidLocalTransactionId);
+		pg_atomic_init_u32(&sessions[i].session.command_depth, 0);
+		pg_atomic_init_u32(&sessions[i].session.has_ddl, 0);
+		pg_atomic_init_u32(&sessions[i].session.is_pinned, 0);
+		pg_atomic_init_u32(&sessions[i].session.is_committing, 0);
+		pg_atomic_init_u32(&sessions[i].session.dislodged, InvalidLocalTransactionId);
+		pg_atomic_init_u32(&sessions[i].session.sharer, InvalidLocalTransactionId);
 	}
 }
 
 static Session *
 my_session(void)
 {
-	return &sessions[MyBackendId - 1];
+	return &sessions[MyBackendId - 1].session;
 }
 
 static uint32
 get_flag(BackendId session, size_t offset)
 {
-	return pg_atomic_read_u32((pg_atomic_uint32 *) ((char *) &sessions[session - 1] + offset));
+	return pg_atomic_read_u32((pg_atomic_uint32 *) ((char *) &sessions[session - 1].session + offset));
 }
 
 void
@@ -86,10 +93,10 @@ bool
 session_read_point(BackendId session, LocalTransactionId transaction, ReadPoint *point)
 {
 	if (transaction == InvalidLocalTransactionId ||
-		pg_atomic_read_u32(&sessions[session - 1].sharer) != transaction)
+		pg_atomic_read_u32(&sessions[session - 1].session.sharer) != transaction)
 		return false;
 	pg_read_barrier();
-	*point = sessions[session - 1].read_point;
+	*point = sessions[session - 1].session.read_point;
 	return true;
 }
 
@@ -166,7 +173,7 @@ session_is_idle(BackendId session)
 void
 session_set_dislodged(BackendId session, LocalTransactionId transaction)
 {
-	pg_atomic_write_u32(&sessions[session - 1].dislodged, transaction);
+	pg_atomic_write_u32(&sessions[session - 1].session.dislodged, transaction);
 }
 
 bool

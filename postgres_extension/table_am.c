@@ -148,7 +148,7 @@ table_estimate(Relation rel, double *rows, double *bytes)
  * statement, and saves it a look into the map.
  */
 #define RECENT_ESTIMATES	64	/* a power of two */
-#define RECENT_US			10000
+#define RECENT_US			1000000
 
 typedef struct RecentEstimate
 {
