@@ -26,9 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "contention.h"
-#include "read_set.h"
 #include "session_flags.h"
-#include "storage_reader.h"
 #include "transaction.h"
 
 #define BUCKETS 1024
@@ -156,6 +154,14 @@ take_intent(const uint8 *key, uint32 key_size)
 	return has_paused;
 }
 
+/* What DDL there is, the log finds out once, at the end. */
+static bool
+advance(bool to_acknowledged)
+{
+	return borealis_advance_snapshots && !session_has_ddl(MyBackendId) &&
+		transaction_advance(to_acknowledged);
+}
+
 void
 contention_before_change(const uint8 *key, uint32 key_size)
 {
@@ -163,12 +169,17 @@ contention_before_change(const uint8 *key, uint32 key_size)
 
 	if (borealis_contention_wait_ms > 0 && intents != NULL && MyBackendId != InvalidBackendId)
 		has_paused = take_intent(key, key_size);
-	/* What DDL there is, the log finds out once, at the end. */
-	if (!borealis_advance_snapshots || !transaction_has_read_timestamp() || read_set_is_too_large() ||
-		session_has_ddl(MyBackendId))
+	if (!has_paused)
 		return;
-	if (has_paused || storage_is_newer(key, key_size, transaction_read_timestamp()))
-		(void) transaction_advance(has_paused);
+	transaction_forget_arrival();
+	if (transaction_has_read_timestamp())
+		(void) advance(true);
+}
+
+bool
+contention_row_is_newer(void)
+{
+	return advance(false);
 }
 
 void

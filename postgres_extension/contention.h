@@ -24,11 +24,17 @@ extern void contention_startup(void);	/* shared memory exists */
  * whole primary key.
  *
  * Pauses while another session of this instance has the row in hand, for
- * borealis.contention_wait at most.  Then, if the row has changed since this
- * transaction's read timestamp, moves the transaction to a timestamp that sees
- * the change, if what it has read so far allows that.
+ * borealis.contention_wait at most.  After a pause, moves the transaction to a
+ * timestamp that sees what the other one has changed, if what it has read so far
+ * allows that.
  */
 extern void contention_before_change(const uint8 *key, uint32 key_size);
+
+/*
+ * When that row turns out to have changed since this transaction's read timestamp:
+ * the same.  True if the row has to be read again.
+ */
+extern bool contention_row_is_newer(void);
 
 /* At the end of a transaction: the rows that it had in hand are free. */
 extern void contention_end(void);

@@ -52,7 +52,7 @@ bytes_successor(Bytes a)
 {
 	StringInfoData buffer;
 
-	initStringInfo(&buffer);
+	key_buffer_init(&buffer);
 	appendBinaryStringInfoNT(&buffer, (char *) a.data, a.size);
 	key_make_successor(&buffer);
 	return (Bytes) {(uint8 *) buffer.data, buffer.len};
@@ -72,7 +72,7 @@ encode_column(const KeyColumn *column, Datum value, bool isnull)
 {
 	StringInfoData buffer;
 
-	initStringInfo(&buffer);
+	key_buffer_init(&buffer);
 	key_encode_column(&buffer, column, value, isnull);
 	return (Bytes) {(uint8 *) buffer.data, buffer.len};
 }
@@ -234,7 +234,7 @@ apply_row_comparison(ColumnBounds *bounds, Relation index, const IndexLayout *la
 	bool		is_whole = false;
 	StrategyNumber strategy;
 
-	initStringInfo(&value);
+	key_buffer_init(&value);
 	for (AttrNumber column = first;; column++, member++)
 	{
 		Datum		argument = member->sk_argument;
@@ -324,7 +324,7 @@ multiply(BytesList prefixes, BytesList values)
 }
 
 static void
-emit_ranges(KeyRanges *result, BytesList prefixes, const ColumnBounds *bounds)
+emit_ranges(KeyRanges *result, BytesList prefixes, const ColumnBounds *bounds, bool are_keys)
 {
 	result->ranges = palloc(Max(prefixes.count, 1) * sizeof(KeyRange));
 	result->count = 0;
@@ -340,7 +340,7 @@ emit_ranges(KeyRanges *result, BytesList prefixes, const ColumnBounds *bounds)
 
 		if (bytes_compare(&lower, &upper) < 0)
 			result->ranges[result->count++] =
-				(KeyRange) {lower.data, upper.data, lower.size, upper.size};
+				(KeyRange) {lower.data, upper.data, lower.size, upper.size, are_keys};
 	}
 }
 
@@ -387,7 +387,7 @@ index_ranges_build(KeyRanges *result, Relation index, const IndexLayout *layout,
 		if (!is_exact[i] && keys[i].sk_attno == column && column <= layout->nkeys)
 			is_exact[i] = apply_inequality(&bounds, index, layout, &keys[i]);
 	}
-	emit_ranges(result, prefixes, &bounds);
+	emit_ranges(result, prefixes, &bounds, column > layout->nkeys && layout->holds_rows);
 
 	result->checks = palloc(Max(nkeys, 1) * sizeof(ScanKey));
 	for (int i = 0; i < nkeys; i++)

@@ -25,6 +25,7 @@
 #include "merge_scan.h"
 #include "planner_support.h"
 #include "range_cursor.h"
+#include "read_set.h"
 #include "row_access.h"
 
 #define SCAN_ITEMS_FIRST 16
@@ -41,13 +42,15 @@ typedef struct BorealisIndexScan
 	KeyRanges	ranges;
 	bool		ranges_are_built;
 	bool		keys_are_kept;
+	bool		is_for_change;	/* the one row is looked up in order to change it */
 
 	RangeCursor cursor;
 
 	RowBuffer	item;			/* the entry, or the row, decoded */
 	bool		item_is_decoded;
 	StringInfoData row_key;
-	MemoryContext item_context;	/* what one item needs */
+	MemoryContext context;
+	MemoryContext item_context;	/* what one item needs; made when one does */
 } BorealisIndexScan;
 
 IndexScanDesc
@@ -67,18 +70,17 @@ borealis_index_begin(Relation index, int nkeys, int norderbys)
 		   IndexRelationGetNumberOfAttributes(index) * sizeof(AttrNumber));
 	for (int i = 0; i < descriptor->natts; i++)
 		so->has_cstring |= TupleDescAttr(descriptor, i)->atttypid == CSTRINGOID;
-	initStringInfo(&so->prefix);
+	key_buffer_init(&so->prefix);
 	if (so->holds_rows)
 		row_key_append_prefix(&so->prefix, so->table, RelationGetRelid(index));
 	else
 		key_append_prefix(&so->prefix, KEY_NAMESPACE_INDEX, index->rd_locator.relNumber);
 	so->range_context = AllocSetContextCreate(CurrentMemoryContext, "borealis index ranges",
 											  ALLOCSET_SMALL_SIZES);
-	so->item_context = AllocSetContextCreate(CurrentMemoryContext, "borealis index item",
-											 ALLOCSET_SMALL_SIZES);
+	so->context = CurrentMemoryContext;
 	range_cursor_init(&so->cursor, CurrentMemoryContext);
 	row_buffer_init(&so->item, CurrentMemoryContext);
-	initStringInfo(&so->row_key);
+	key_buffer_init(&so->row_key);
 	scan->opaque = so;
 	scan->xs_itupdesc = descriptor;
 	scan->xs_hitupdesc = descriptor;
@@ -108,7 +110,8 @@ borealis_index_end(IndexScanDesc scan)
 	range_cursor_free(&so->cursor);
 	row_buffer_free(&so->item);
 	MemoryContextDelete(so->range_context);
-	MemoryContextDelete(so->item_context);
+	if (so->item_context != NULL)
+		MemoryContextDelete(so->item_context);
 	pfree(so->prefix.data);
 	pfree(so->row_key.data);
 	RelationClose(so->table);
@@ -133,6 +136,15 @@ own_row_is_all(IndexScanDesc scan, const BorealisIndexScan *so)
 }
 
 static void
+start_cursor(IndexScanDesc scan, BorealisIndexScan *so, bool has_committed)
+{
+	range_cursor_start(&so->cursor, so->ranges.ranges, so->ranges.count, has_committed,
+					   so->holds_rows ? RANGE_ROWS : RANGE_VALUES,
+					   snapshot_command(scan->xs_snapshot),
+					   so->ranges.at_most_one ? 1 : SCAN_ITEMS_FIRST);
+}
+
+static void
 start(IndexScanDesc scan, BorealisIndexScan *so)
 {
 	MemoryContext old;
@@ -145,14 +157,35 @@ start(IndexScanDesc scan, BorealisIndexScan *so)
 	MemoryContextSwitchTo(old);
 	if (has_committed && own_row_is_all(scan, so))
 		has_committed = false;
-	else if (has_committed && so->holds_rows && so->ranges.at_most_one && so->ranges.count == 1 &&
-			 running_statement_changes(RelationGetRelid(so->table)))
+	so->is_for_change = has_committed && so->holds_rows && so->ranges.at_most_one &&
+		so->ranges.count == 1 && running_statement_changes(RelationGetRelid(so->table));
+	if (so->is_for_change)
 		contention_before_change(so->ranges.ranges[0].lower, so->ranges.ranges[0].lower_size);
-	range_cursor_start(&so->cursor, so->ranges.ranges, so->ranges.count, has_committed,
-					   so->holds_rows ? RANGE_ROWS : RANGE_VALUES,
-					   snapshot_command(scan->xs_snapshot),
-					   so->ranges.at_most_one ? 1 : SCAN_ITEMS_FIRST);
+	start_cursor(scan, so, has_committed);
 	so->ranges_are_built = true;
+}
+
+/*
+ * The first step of a lookup in order to change the row.  What it has seen at the
+ * older timestamp is of no matter any more when it sees the row at a later one.
+ */
+static bool
+look_up_for_change(IndexScanDesc scan, BorealisIndexScan *so, ScanDirection direction)
+{
+	int			mark = read_set_mark();
+	bool		is_found = range_cursor_next(&so->cursor, direction);
+
+	so->is_for_change = false;
+	if (likely(!so->cursor.item.batch.has_newer))
+		return is_found;
+	read_set_take_back(mark);
+	if (!contention_row_is_newer())
+	{
+		read_set_add_key(so->ranges.ranges[0].lower, so->ranges.ranges[0].lower_size);
+		return is_found;
+	}
+	start_cursor(scan, so, true);
+	return range_cursor_next(&so->cursor, direction);
 }
 
 /* Moves to the next item of any range; false at the end. */
@@ -164,6 +197,8 @@ advance(IndexScanDesc scan, BorealisIndexScan *so, ScanDirection direction)
 	ItemPointerSetInvalid(&current_row.handle);
 	if (!so->ranges_are_built)
 		start(scan, so);
+	if (so->is_for_change)
+		return look_up_for_change(scan, so, direction);
 	return range_cursor_next(&so->cursor, direction);
 }
 
@@ -213,6 +248,17 @@ read_column(void *source, AttrNumber column, bool *isnull)
 	return heap_getattr(&so->item.tuple, column, RelationGetDescr(so->index), isnull);
 }
 
+static MemoryContext
+switch_to_item_context(BorealisIndexScan *so)
+{
+	if (so->item_context == NULL)
+		so->item_context = AllocSetContextCreate(so->context, "borealis index item",
+												 ALLOCSET_SMALL_SIZES);
+	else
+		MemoryContextReset(so->item_context);
+	return MemoryContextSwitchTo(so->item_context);
+}
+
 static bool
 item_matches(BorealisIndexScan *so)
 {
@@ -221,8 +267,7 @@ item_matches(BorealisIndexScan *so)
 
 	if (so->ranges.ncheck == 0)
 		return true;
-	MemoryContextReset(so->item_context);
-	old = MemoryContextSwitchTo(so->item_context);
+	old = switch_to_item_context(so);
 	for (int i = 0; i < so->ranges.ncheck && matches; i++)
 		matches = scan_key_matches(so->ranges.checks[i], read_column, so);
 	MemoryContextSwitchTo(old);
@@ -282,8 +327,7 @@ form_index_tuple(IndexScanDesc scan, BorealisIndexScan *so)
 	scan->xs_hitup = NULL;
 	for (int i = 0; i < IndexRelationGetNumberOfAttributes(so->index); i++)
 		values[i] = read_column(so, i + 1, &isnull[i]);
-	MemoryContextReset(so->item_context);
-	old = MemoryContextSwitchTo(so->item_context);
+	old = switch_to_item_context(so);
 	scan->xs_itup = index_form_tuple(RelationGetDescr(so->index), values, isnull);
 	MemoryContextSwitchTo(old);
 }

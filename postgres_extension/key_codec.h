@@ -66,6 +66,15 @@ extern bool key_column_supported(Oid opfamily, Oid opcintype, Oid type_id,
 extern void key_encode_column(StringInfo out, const KeyColumn *col,
 							  Datum value, bool isnull);
 
+/* For a key, which mostly takes much less than initStringInfo provides. */
+static inline void
+key_buffer_init(StringInfo buffer)
+{
+	buffer->maxlen = 64;
+	buffer->data = palloc(buffer->maxlen);
+	resetStringInfo(buffer);
+}
+
 /* Where a comparison value lies among the values of a column's type. */
 typedef enum KeyComparand
 {

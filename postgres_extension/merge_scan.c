@@ -15,6 +15,7 @@
 #include "utils/rel.h"
 
 #include "ddl_log.h"
+#include "key_codec.h"
 #include "key_order.h"
 #include "merge_scan.h"
 #include "transaction.h"
@@ -49,8 +50,8 @@ merge_scan_init(MergeScan *scan, MemoryContext context)
 	MemoryContext old = MemoryContextSwitchTo(context);
 
 	memset(scan, 0, sizeof(*scan));
-	initStringInfo(&scan->lower);
-	initStringInfo(&scan->upper);
+	key_buffer_init(&scan->lower);
+	key_buffer_init(&scan->upper);
 	scan->batch.context = context;
 	MemoryContextSwitchTo(old);
 }
@@ -80,6 +81,30 @@ set_own(MergeScan *scan, WriteEntry *entry)
 	scan->own = own_is_in_range(scan, entry) ? entry : NULL;
 }
 
+static void
+start(MergeScan *scan, bool has_committed, RangeContent content, CommandId curcid)
+{
+	scan->has_committed = has_committed;
+	scan->content = content;
+	scan->curcid = curcid;
+	scan->timestamp = has_committed ? transaction_read_timestamp() : 0;
+	scan->batch.count = 0;
+	scan->batch.has_newer = false;
+	scan->batch_next = 0;
+	scan->batch_last = !has_committed;
+}
+
+void
+merge_scan_start_key(MergeScan *scan, const uint8 *key, uint32 key_size,
+					 bool has_committed, RangeContent content, CommandId curcid)
+{
+	scan->only_key = key;
+	scan->only_key_size = key_size;
+	scan->backward = false;
+	start(scan, has_committed, content, curcid);
+	scan->own = write_set_is_empty() ? NULL : write_set_find(key, key_size);
+}
+
 void
 merge_scan_start(MergeScan *scan, const uint8 *lower, uint32 lower_size,
 				 const uint8 *upper, uint32 upper_size,
@@ -88,14 +113,9 @@ merge_scan_start(MergeScan *scan, const uint8 *lower, uint32 lower_size,
 {
 	set_bound(&scan->lower, lower, lower_size);
 	set_bound(&scan->upper, upper, upper_size);
+	scan->only_key = NULL;
 	scan->backward = backward;
-	scan->has_committed = has_committed;
-	scan->content = content;
-	scan->curcid = curcid;
-	scan->timestamp = has_committed ? transaction_read_timestamp() : 0;
-	scan->batch.count = 0;
-	scan->batch_next = 0;
-	scan->batch_last = !has_committed;
+	start(scan, has_committed, content, curcid);
 	scan->items_wanted = Max(items_expected, BATCH_ITEMS_MIN);
 	scan->bytes_wanted = Min(Max(scan->items_wanted * ITEM_BYTES_EXPECTED, BATCH_BYTES_MIN),
 							 BATCH_BYTES_MAX);
@@ -125,6 +145,14 @@ fill_batch(MergeScan *scan)
 		if (scan->batch_last)
 			return false;
 		CHECK_FOR_INTERRUPTS();
+		if (scan->only_key != NULL)
+		{
+			storage_read_key(&scan->batch, scan->only_key, scan->only_key_size,
+							 scan->content, scan->timestamp);
+			scan->batch_next = 0;
+			scan->batch_last = true;
+			continue;
+		}
 		storage_read_range(&scan->batch,
 						   (uint8 *) scan->lower.data, scan->lower.len,
 						   (uint8 *) scan->upper.data, scan->upper.len,
@@ -162,7 +190,9 @@ step_own(MergeScan *scan)
 {
 	WriteEntry *entry = scan->own;
 
-	if (scan->backward)
+	if (scan->only_key != NULL)
+		scan->own = NULL;
+	else if (scan->backward)
 		set_own(scan, write_set_seek_before(write_entry_key(entry), entry->key_size, false));
 	else
 		set_own(scan, write_entry_next(entry));
@@ -243,6 +273,8 @@ merge_scan_free(MergeScan *scan)
 		pfree(scan->batch.data);
 	if (scan->batch.items)
 		pfree(scan->batch.items);
+	if (scan->batch.resume)
+		pfree(scan->batch.resume);
 	memset(scan, 0, sizeof(*scan));
 }
 

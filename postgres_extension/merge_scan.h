@@ -23,6 +23,8 @@ typedef struct MergeScan
 	WriteVersion *version;		/* NULL: committed */
 
 	/* private */
+	const uint8 *only_key;		/* all of the range; NULL: the bounds count */
+	uint32		only_key_size;
 	StringInfoData lower;
 	StringInfoData upper;
 	bool		backward;
@@ -53,6 +55,9 @@ extern void merge_scan_start(MergeScan *scan, const uint8 *lower, uint32 lower_s
 							 const uint8 *upper, uint32 upper_size,
 							 bool backward, bool has_committed, RangeContent content,
 							 CommandId curcid, int items_expected);
+/* Over one key, which stays the caller's.  scan->batch.has_newer tells of it after the first step. */
+extern void merge_scan_start_key(MergeScan *scan, const uint8 *key, uint32 key_size,
+								 bool has_committed, RangeContent content, CommandId curcid);
 extern bool merge_scan_next(MergeScan *scan);
 
 /* The same for an item of the batch at hand that no own entry precedes; false if there is none. */

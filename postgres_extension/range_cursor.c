@@ -4,6 +4,7 @@
  */
 #include "borealis.h"
 
+#include "key_codec.h"
 #include "range_cursor.h"
 
 void
@@ -13,8 +14,8 @@ range_cursor_init(RangeCursor *cursor, MemoryContext context)
 
 	memset(cursor, 0, sizeof(*cursor));
 	merge_scan_init(&cursor->item, context);
-	initStringInfo(&cursor->position_key);
-	initStringInfo(&cursor->mark_key);
+	key_buffer_init(&cursor->position_key);
+	key_buffer_init(&cursor->mark_key);
 	cursor->direction = NoMovementScanDirection;
 	MemoryContextSwitchTo(old);
 }
@@ -45,6 +46,7 @@ start_merge(RangeCursor *cursor, ScanDirection direction)
 	{
 		StringInfo	key = &cursor->position_key;
 
+		range.is_key = false;
 		resetStringInfo(key);
 		appendBinaryStringInfoNT(key, (const char *) cursor->item.key, cursor->item.key_size);
 		if (ScanDirectionIsForward(direction))
@@ -59,6 +61,12 @@ start_merge(RangeCursor *cursor, ScanDirection direction)
 			range.upper = (uint8 *) key->data;
 			range.upper_size = key->len;
 		}
+	}
+	if (range.is_key)
+	{
+		merge_scan_start_key(&cursor->item, range.lower, range.lower_size,
+							 cursor->has_committed, cursor->content, cursor->curcid);
+		return;
 	}
 	merge_scan_start(&cursor->item, range.lower, range.lower_size, range.upper, range.upper_size,
 					 ScanDirectionIsBackward(direction), cursor->has_committed, cursor->content,

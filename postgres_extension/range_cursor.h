@@ -18,6 +18,7 @@ typedef struct KeyRange
 	uint8	   *upper;
 	uint32		lower_size;
 	uint32		upper_size;
+	bool		is_key;			/* nothing but the key that is the lower bound can be in it */
 } KeyRange;
 
 typedef enum CursorPosition

@@ -102,6 +102,22 @@ read_set_is_too_large(void)
 	return read_set.is_too_large;
 }
 
+int
+read_set_mark(void)
+{
+	return read_set.count;
+}
+
+void
+read_set_take_back(int mark)
+{
+	Assert(mark <= read_set.count);
+	if (mark == read_set.count)
+		return;
+	read_set.size = read_set.ranges[mark].at;
+	read_set.count = mark;
+}
+
 static bool
 key_is_unchanged(const ReadRange *range, uint64 inverted_since, int *status)
 {

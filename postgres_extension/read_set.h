@@ -21,6 +21,9 @@ extern void read_set_add_key(const uint8 *key, uint32 key_size);
 extern void read_set_add_unknown(void);
 
 extern bool read_set_is_too_large(void);
+/* What is added from here on can be taken back, by who reads it anew. */
+extern int	read_set_mark(void);
+extern void read_set_take_back(int mark);
 
 /*
  * True if no key that was read has a version newer than the timestamp in the

@@ -15,6 +15,7 @@
 #include "row_handle.h"
 
 #define OWN_BIT			(UINT64CONST(1) << 39)
+#define INTERNED_FIRST	16
 #define NUMBER_MASK		(OWN_BIT - 1)
 /* the last block number means "invalid" */
 #define NUMBER_MAX		(NUMBER_MASK - ROW_HANDLE_OFFSETS)
@@ -116,8 +117,8 @@ row_handle_intern(const uint8 *key, uint32 key_size, ItemPointer handle)
 		if (handle_context == NULL)
 			handle_context = AllocSetContextCreate(TopMemoryContext, "borealis row handles",
 												   ALLOCSET_DEFAULT_SIZES);
-		interned_keys = interned_create(handle_context, 128, NULL);
-		interned_capacity = 128;
+		interned_keys = interned_create(handle_context, INTERNED_FIRST, NULL);
+		interned_capacity = INTERNED_FIRST;
 		interned_count = 0;
 		interned_by_number = MemoryContextAlloc(handle_context,
 												interned_capacity * sizeof(InternedKey *));

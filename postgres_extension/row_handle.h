@@ -81,6 +81,17 @@ extern void row_handle_for_order(uint64 number, ItemPointer handle);
  * handles are not resolved: who finds one compares it with current_row.
  */
 extern bool row_handle_resolve(const ItemPointerData *handle, RowAddress *address);
+/*
+ * Is this committed row the one that the plan has just found?  Mostly it is, and
+ * then there is no need to look into the map again.
+ */
+static inline bool
+row_is_current(ItemPointer handle, const RowAddress *address)
+{
+	return address->version == NULL && current_row.tuple != NULL &&
+		current_row.address.version == NULL && ItemPointerEquals(handle, &current_row.handle);
+}
+
 extern bool row_handle_is_transient(const ItemPointerData *handle);
 
 /*

@@ -29,6 +29,10 @@
 #define BATCH_FIRST_ITEMS 16
 /* Parents of leaf pages that are visited within one read transaction. */
 #define PARENTS_MAX 256
+/* Memory for the row of a single key, unless it is larger. */
+#define KEY_CAPACITY 256
+/* A bound may be the successor of the longest key. */
+#define BOUND_SIZE_MAX (KEY_SIZE_MAX + 1)
 
 typedef enum FillResult
 {
@@ -415,6 +419,16 @@ is_doubtful(RangePass *pass, FillResult result)
 	return true;
 }
 
+/* Nothing is read in vain because the batch is new. */
+static inline void
+prepare_batch(RangeBatch *batch, Size bytes_wanted, int items_wanted)
+{
+	batch->size = 0;
+	batch->count = 0;
+	if (unlikely(batch->data == NULL))
+		(void) grow_batch(batch, 1, bytes_wanted, items_wanted);
+}
+
 void
 storage_read_range(RangeBatch *batch,
 				   const uint8 *lower, uint32 lower_size,
@@ -434,11 +448,12 @@ storage_read_range(RangeBatch *batch,
 	};
 	FillResult	result;
 
-	if (lower_size > sizeof(batch->resume) || upper_size > sizeof(batch->resume))
+	if (lower_size > BOUND_SIZE_MAX || upper_size > BOUND_SIZE_MAX)
 		elog(ERROR, "bound of %u bytes in a range", Max(lower_size, upper_size));
 	read_set_add(lower, lower_size, upper, upper_size);
-	batch->size = 0;
-	batch->count = 0;
+	if (unlikely(batch->resume == NULL))
+		batch->resume = MemoryContextAlloc(batch->context, BOUND_SIZE_MAX);
+	prepare_batch(batch, pass.bytes_wanted, pass.items_wanted);
 	do
 	{
 		do
@@ -466,6 +481,61 @@ storage_read_range(RangeBatch *batch,
 	} while (result == FILL_NO_ROOM &&
 			 grow_batch(batch, pass.size_needed, pass.bytes_wanted, pass.items_wanted));
 	batch->end = (result == FILL_END);
+	transaction_check_horizon();
+}
+
+/* ------------------------------------------------------------- single keys */
+
+/* Within a read transaction.  Mostly the newest version is the one that is wanted. */
+static FillResult
+fill_key(RangePass *pass)
+{
+	RangeBatch *batch = pass->batch;
+	StoredVersion *version = &pass->version;
+
+	pass->status = storage_map_seek(pass->lower, pass->lower_size, 0, version);
+	batch->has_newer = pass->status == 0 && version->inverted_timestamp < pass->inverted &&
+		stored_version_has_key(version, pass->lower, pass->lower_size);
+	if (batch->has_newer)
+		pass->status = storage_map_seek(pass->lower, pass->lower_size, pass->inverted, version);
+	if (pass->status != 0)
+		return end_of_walk(pass);
+	if (version->value_size == 0 ||
+		!stored_version_has_key(version, pass->lower, pass->lower_size))
+		return FILL_END;
+	return add_item(pass, version);
+}
+
+void
+storage_read_key(RangeBatch *batch, const uint8 *key, uint32 key_size,
+				 RangeContent content, BorealisTimestamp timestamp)
+{
+	RangePass	pass = {
+		.batch = batch,
+		.lower = key,.lower_size = key_size,
+		.content = content,
+		.inverted = INVERT_TIMESTAMP(timestamp)
+	};
+	FillResult	result;
+
+	read_set_add_key(key, key_size);
+	prepare_batch(batch, KEY_CAPACITY, 1);
+	do
+	{
+		do
+		{
+			begin_pass(&pass);
+			storage_map_begin();
+			result = fill_key(&pass);
+			storage_map_end();
+		} while (unlikely(is_doubtful(&pass, result)));
+
+		if (result == FILL_FAILED)
+			storage_map_report(pass.status);
+		if (result == FILL_DAMAGED_ROW)
+			row_report_damaged((uint32) pass.size_needed);
+	} while (result == FILL_NO_ROOM && grow_batch(batch, pass.size_needed, KEY_CAPACITY, 1));
+	batch->end = true;
 	transaction_check_horizon();
 }
 
@@ -660,8 +730,7 @@ storage_reader_prefetch(RangeBatch *batch, const PrefetchKey *keys, int count,
 	FillResult	result;
 
 	read_set_add_unknown();
-	batch->size = 0;
-	batch->count = 0;
+	prepare_batch(batch, pass.bytes_wanted, pass.items_wanted);
 	do
 	{
 		do

@@ -86,26 +86,6 @@ storage_exists(const uint8 *key, uint32 key_size, BorealisTimestamp timestamp)
 	return finish_point_read(status);
 }
 
-bool
-storage_is_newer(const uint8 *key, uint32 key_size, BorealisTimestamp timestamp)
-{
-	StoredVersion version;
-	bool		is_newer;
-	int			status;
-
-	do
-	{
-		storage_map_begin();
-		status = storage_map_seek(key, key_size, 0, &version);
-		is_newer = status == 0 && stored_version_has_key(&version, key, key_size) &&
-			version.inverted_timestamp < INVERT_TIMESTAMP(timestamp);
-		storage_map_end();
-	} while (unlikely(storage_map_doubts(status)));
-	if (unlikely(status != 0 && status != MDB_NOTFOUND))
-		storage_map_report(status);
-	return is_newer;
-}
-
 void
 storage_read_statistics(Oid relfilenode, int64 *rows, int64 *bytes)
 {

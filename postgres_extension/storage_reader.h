@@ -35,13 +35,6 @@ extern bool storage_read(const uint8 *key, uint32 key_size,
 extern bool storage_exists(const uint8 *key, uint32 key_size,
 						   BorealisTimestamp timestamp);
 
-/*
- * True if the key has a version newer than the timestamp, as far as storage has
- * applied.  Not noted in the read set: it is no read at the timestamp.
- */
-extern bool storage_is_newer(const uint8 *key, uint32 key_size,
-							 BorealisTimestamp timestamp);
-
 /* What a batch holds beside the keys. */
 typedef enum RangeContent
 {
@@ -61,8 +54,8 @@ typedef struct RangeItem
 
 /*
  * Live keys and values of a range, copied out of the map.  Starts with
- * everything zero but the context; data and items are chunks of it that grow
- * and serve call after call.
+ * everything zero but the context; data, items and resume are chunks of it that
+ * grow and serve call after call.
  */
 typedef struct RangeBatch
 {
@@ -74,8 +67,9 @@ typedef struct RangeBatch
 	int			count;
 	int			item_capacity;
 	bool		end;			/* the range is exhausted after this batch */
+	bool		has_newer;		/* storage_read_key: the key has a newer version than it shows */
+	uint8	   *resume;			/* of ranges */
 	uint16		resume_size;
-	uint8		resume[KEY_SIZE_MAX + 1];
 } RangeBatch;
 
 /*
@@ -92,6 +86,10 @@ extern void storage_read_range(RangeBatch *batch,
 							   bool backward, RangeContent content,
 							   BorealisTimestamp timestamp,
 							   Size bytes_wanted, int items_wanted);
+
+/* The same for one key: the batch holds its live version, or nothing, and is the end. */
+extern void storage_read_key(RangeBatch *batch, const uint8 *key, uint32 key_size,
+							 RangeContent content, BorealisTimestamp timestamp);
 
 /*
  * A key that divides [lower, upper): the first one of the leaf page of the map

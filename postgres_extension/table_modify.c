@@ -11,6 +11,7 @@
 #include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
@@ -73,50 +74,61 @@ fetch_flat_tuple(TupleTableSlot *slot, TupleDesc descriptor, bool *should_free)
 typedef struct OwnEstimate
 {
 	RelFileNumber relfilenode;	/* hash key */
+	char		status;
 	int64		rows;
 	int64		bytes;
 } OwnEstimate;
 
-static HTAB *own_estimates = NULL;
+#define SH_PREFIX estimates
+#define SH_ELEMENT_TYPE OwnEstimate
+#define SH_KEY_TYPE RelFileNumber
+#define SH_KEY relfilenode
+#define SH_HASH_KEY(table, key) murmurhash32(key)
+#define SH_EQUAL(table, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+#define ESTIMATES_FIRST	8
+/* A table that has become larger than this is made anew. */
+#define ESTIMATES_KEPT	64
+
+/* Kept from transaction to transaction: most write to few tables. */
+static estimates_hash *own_estimates = NULL;
 
 static void
 count_own(Relation rel, int64 rows, int64 bytes)
 {
-	static OwnEstimate *last = NULL;
 	RelFileNumber relfilenode = rel->rd_locator.relNumber;
+	OwnEstimate *estimate;
 	bool		found;
 
 	if (own_estimates == NULL)
+		own_estimates = estimates_create(TopMemoryContext, ESTIMATES_FIRST, NULL);
+	estimate = estimates_insert(own_estimates, relfilenode, &found);
+	if (!found)
 	{
-		HASHCTL		control = {0};
+		estimate->rows = estimate->bytes = 0;
+		table_forget_estimate(relfilenode);
+	}
+	estimate->rows += rows;
+	estimate->bytes += bytes;
+}
 
-		control.keysize = sizeof(RelFileNumber);
-		control.entrysize = sizeof(OwnEstimate);
-		control.hcxt = TopTransactionContext;
-		own_estimates = hash_create("borealis own estimates", 16, &control,
-									HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		last = NULL;
-	}
-	if (last == NULL || last->relfilenode != relfilenode)
-	{
-		last = hash_search(own_estimates, &relfilenode, HASH_ENTER, &found);
-		if (!found)
-		{
-			last->rows = last->bytes = 0;
-			table_forget_estimate(relfilenode);
-		}
-	}
-	last->rows += rows;
-	last->bytes += bytes;
+static OwnEstimate *
+find_own_estimate(Relation rel)
+{
+	if (own_estimates == NULL || own_estimates->members == 0)
+		return NULL;
+	return estimates_lookup(own_estimates, rel->rd_locator.relNumber);
 }
 
 void
 table_own_estimate(Relation rel, int64 *rows, int64 *bytes)
 {
-	OwnEstimate *estimate = NULL;
+	const OwnEstimate *estimate = find_own_estimate(rel);
 
-	if (own_estimates != NULL)
-		estimate = hash_search(own_estimates, &rel->rd_locator.relNumber, HASH_FIND, NULL);
 	*rows = estimate ? estimate->rows : 0;
 	*bytes = estimate ? estimate->bytes : 0;
 }
@@ -124,14 +136,22 @@ table_own_estimate(Relation rel, int64 *rows, int64 *bytes)
 bool
 table_has_own_estimate(Relation rel)
 {
-	return own_estimates != NULL &&
-		hash_search(own_estimates, &rel->rd_locator.relNumber, HASH_FIND, NULL) != NULL;
+	return find_own_estimate(rel) != NULL;
 }
 
 void
 table_modify_reset(void)
 {
-	own_estimates = NULL;
+	if (own_estimates != NULL && own_estimates->members > 0)
+	{
+		if (own_estimates->size > ESTIMATES_KEPT)
+		{
+			estimates_destroy(own_estimates);
+			own_estimates = NULL;
+		}
+		else
+			estimates_reset(own_estimates);
+	}
 	kept_entries.is_valid = false;
 }
 
@@ -378,10 +398,8 @@ begin_change(Relation rel, ItemPointer tid, CommandId cid, TM_FailureData *tmfd,
 	result = check_own_changes(address, tid, cid, tmfd);
 	if (result != TM_Ok)
 		return result;
-	/* mostly the row that the plan has just found: no second look into the map */
 	row_buffer_init(old, CurrentMemoryContext);
-	if (address->version == NULL && current_row.tuple != NULL &&
-		current_row.address.version == NULL && ItemPointerEquals(tid, &current_row.handle))
+	if (row_is_current(tid, address))
 	{
 		row_buffer_copy(old, current_row.tuple);
 		*stored_size = row_encoded_size(&old->tuple);

@@ -120,7 +120,7 @@ borealis_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyDa
 	scan->base.rs_flags = flags;
 	scan->base.rs_parallel = pscan;
 	if (pscan != NULL)
-		scan->piece = palloc(sizeof(ScanPiece));
+		scan->piece = palloc0(sizeof(ScanPiece));
 	if (nkeys > 0)
 	{
 		scan->base.rs_key = palloc(sizeof(ScanKeyData) * nkeys);
@@ -611,10 +611,13 @@ borealis_tuple_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapsho
 	if (snapshot->snapshot_type != SNAPSHOT_ANY &&
 		!row_is_visible(&address, snapshot_command(snapshot)))
 		return false;
-	if (!row_read(rel, &address, &value, &value_size))
-		return false;
 	row_buffer_init(&buffer, CurrentMemoryContext);
-	row_buffer_decode(&buffer, rel, value, value_size, address.version, tid);
+	if (row_is_current(tid, &address))
+		row_buffer_copy(&buffer, current_row.tuple);
+	else if (row_read(rel, &address, &value, &value_size))
+		row_buffer_decode(&buffer, rel, value, value_size, address.version, tid);
+	else
+		return false;
 	if (!row_is_visible(&address, InvalidCommandId))
 	{
 		/* deleted or replaced by this transaction: RETURNING may ask for xmax */
