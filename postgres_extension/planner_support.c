@@ -103,18 +103,16 @@ prefer_unique_lookups(PlannerInfo *root, RelOptInfo *rel)
 	bool		has_lookup = false;
 	ListCell   *cell;
 
-	if (!relation_has_unique_index_for(root, rel, NIL, NIL, NIL))
-		return;
 	foreach(cell, rel->pathlist)
 	{
 		if (((Path *) lfirst(cell))->pathtype == T_SeqScan)
-		{
 			scan = lfirst(cell);
-			rel->pathlist = foreach_delete_current(rel->pathlist, cell);
-		}
 		else
 			has_lookup |= is_unique_lookup(lfirst(cell));
 	}
+	if (scan == NULL || !relation_has_unique_index_for(root, rel, NIL, NIL, NIL))
+		return;
+	rel->pathlist = list_delete_ptr(rel->pathlist, scan);
 	if (has_lookup)
 		return;
 	/* the scan was cheaper and has taken its place */
@@ -125,8 +123,7 @@ prefer_unique_lookups(PlannerInfo *root, RelOptInfo *rel)
 			return;
 	}
 	/* an index of another collation is of no use, and those for joins are not enough */
-	if (scan != NULL)
-		add_path(rel, scan);
+	add_path(rel, scan);
 }
 
 /*
