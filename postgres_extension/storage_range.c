@@ -31,8 +31,6 @@
 #define PARENTS_MAX 256
 /* Memory for the row of a single key, unless it is larger. */
 #define KEY_CAPACITY 256
-/* A bound may be the successor of the longest key. */
-#define BOUND_SIZE_MAX (KEY_SIZE_MAX + 1)
 
 typedef enum FillResult
 {

@@ -43,6 +43,9 @@ typedef enum RangeContent
 	RANGE_ROWS					/* stored rows as heap tuples: see row_codec.h */
 } RangeContent;
 
+/* A bound of a range may be the successor of the longest key. */
+#define BOUND_SIZE_MAX (KEY_SIZE_MAX + 1)
+
 /* An item of a batch: a MAXALIGNed value, its key behind it. */
 typedef struct RangeItem
 {

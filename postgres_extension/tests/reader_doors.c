@@ -118,7 +118,7 @@ Datum
 units_scan(PG_FUNCTION_ARGS)
 {
 	static RangeBatch batch;
-	uint8		resume[sizeof(batch.resume)];
+	uint8		resume[BOUND_SIZE_MAX];
 	int64		rows = 0;
 	bool		backward = PG_GETARG_BOOL(2);
 

@@ -87,9 +87,7 @@ def test_a_statement_does_not_wait_for_what_is_acknowledged_after_it_came(
     assert last_result(reader, READ) == 1
 
 
-def test_the_second_transaction_of_a_message_sees_the_first(
-    cluster: Cluster, rows: Connection, connect: Connect
-) -> None:
+def test_the_second_transaction_of_a_message_sees_the_first(cluster: Cluster, connect: Connect) -> None:
     session = connect()
     with storage_stands_still(cluster):
         answer = in_background(lambda: last_result(session, f"BEGIN; {ADD}; COMMIT; {READ}"))
