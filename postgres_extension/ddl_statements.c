@@ -242,6 +242,9 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 
 	if (IsA(statement, TransactionStmt) && ((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT)
 		dislodge_check_commit();
+	/* It may wait, for a lock or for its turn at a table, and must see what it has waited for. */
+	if (!IsA(statement, TransactionStmt))
+		transaction_forget_arrival();
 	reject_utility(statement);
 	admin_role_reject(statement);
 	if (!is_end_of_transaction(statement))

@@ -23,7 +23,9 @@ ANSWER_S = 30
 # Holds up a message without reading any table, until the other session calls itself something else.
 HELD_BY = "SET application_name = 'holding'"
 LET_GO = "SET application_name = 'done'"
-HOLD = """DO $$
+HOLD = "SELECT hold()"
+HOLD_UTILITY = "DO 'BEGIN PERFORM hold(); END'"
+DEFINE_HOLD = """CREATE FUNCTION hold() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     WHILE EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'holding') LOOP
         PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();
@@ -36,6 +38,7 @@ def rows(connect: Connect) -> Connection:
     connection = connect()
     connection.execute("CREATE TABLE rows (key integer PRIMARY KEY, value integer NOT NULL)")
     connection.execute("INSERT INTO rows VALUES (1, 0)")
+    connection.execute(DEFINE_HOLD)  # type: ignore[arg-type]
     assert last_result(connection, READ) == 0
     return connection
 
@@ -96,16 +99,20 @@ def test_the_second_transaction_of_a_message_sees_the_first(cluster: Cluster, co
     assert answer.result(ANSWER_S) == 1
 
 
-def test_the_second_transaction_of_a_message_sees_what_was_acknowledged_before_it(
-    cluster: Cluster, rows: Connection, connect: Connect
+@pytest.mark.parametrize(
+    "message", [f"BEGIN; {HOLD}; COMMIT; {READ}", f"{HOLD_UTILITY}; {READ}"], ids=["transaction", "utility"]
+)
+def test_what_a_message_has_waited_for_is_seen(
+    cluster: Cluster, rows: Connection, connect: Connect, message: str
 ) -> None:
+    """By the message's next transaction, and after a statement that may have waited for a lock or a turn."""
     reader = connect()
-    rows.execute(HELD_BY)  # type: ignore[arg-type]
-    answer = in_background(lambda: last_result(reader, f"BEGIN; {HOLD}; COMMIT; {READ}"))
+    rows.execute(HELD_BY)
+    answer = in_background(lambda: last_result(reader, message))
     wait_until_backend_waits(cluster, reader)
     with storage_stands_still(cluster):
-        rows.execute(ADD)  # type: ignore[arg-type]
-        rows.execute(LET_GO)  # type: ignore[arg-type]
+        rows.execute(ADD)
+        rows.execute(LET_GO)
         with cluster.connect_superuser() as superuser:
             query = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'Extension'"
             while superuser.execute(query, [reader.info.backend_pid]).fetchone() is None:
