@@ -17,12 +17,19 @@
 /* A slice deletes at most so many versions for each key that it may look at. */
 #define DELETES_PER_KEY				4
 
+/* The clock of Python's time.monotonic_ns(). */
+#ifdef __APPLE__
+#define MONOTONIC_CLOCK CLOCK_UPTIME_RAW
+#else
+#define MONOTONIC_CLOCK CLOCK_MONOTONIC
+#endif
+
 static int64_t
 monotonic_ns(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(MONOTONIC_CLOCK, &now);
 	return now.tv_sec * NANOSECONDS_PER_SECOND + now.tv_nsec;
 }
 

@@ -128,7 +128,7 @@ stream_feed(Stream *stream, const uint8_t *data, size_t size)
 {
 	int			status = make_room(stream, size);
 
-	if (status != 0)
+	if (status != 0 || size == 0)
 		return status;
 	memcpy(stream->arrived + stream->end, data, size);
 	stream->end += size;
