@@ -15,7 +15,7 @@ from borealis.storage.settings import StorageSettings
 from borealis.storage.statistics import SUM_PREFIX, sum_key
 from borealis.storage.stored_key import CATALOG_NAMESPACE, STATISTICS_NAMESPACE
 from borealis.wire.transaction_record import Operation
-from tests.unit.storage.journals import ENTRIES, ROWS, JournalBuilder, Transaction, journals
+from tests.unit.storage.journals import ENTRIES, ROWS, JournalBuilder, Transaction, journals, without_shrinking
 from tests.unit.storage.versions import Versions, as_stored, needed
 
 SETTINGS = StorageSettings(chunk_writes_max=3, chunk_bytes_max=150, sweep_entries=3)
@@ -109,13 +109,6 @@ def test_relation_sizes_add_up(batches: list[list[Transaction]], publishes_all: 
         Replica(ordered_map, SETTINGS, publishes_all).publish_sizes()
     for relation, expected in journal.sizes.items():
         assert published_size(ordered_map, relation) == expected
-
-
-def without_shrinking(transaction: Transaction) -> Transaction:
-    """A sum below zero is not believed, which the naive model does not know."""
-    return replace(
-        transaction, deltas=tuple((relation, abs(rows), abs(size)) for relation, rows, size in transaction.deltas)
-    )
 
 
 def test_a_size_never_falls_below_nothing() -> None:
