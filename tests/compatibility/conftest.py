@@ -13,7 +13,7 @@ from tests.conftest import judge
 
 @pytest.fixture(scope="session")
 def shared_front_door() -> Iterator[FrontDoor]:
-    cluster = Cluster(instances=1, options=("--spares", "1"))
+    cluster = Cluster(instances=1, options=("--spares", "1", "--clusters-max", "100"))
     try:
         cluster.start()
         yield FrontDoor(cluster)
