@@ -83,6 +83,7 @@ class Adjudicator:
         )
         published = Published(start.last_timestamp, start.schema_version, start.catalog_version)
         self._core = Core(limits or AdjudicatorLimits(), published, start.transactions)
+        self._has_lease = False
         self._sequences = SequenceTable()
         self._sequences.change({found.relfilenode: restored_state(found) for found in start.reservations})
 
@@ -130,6 +131,7 @@ class Adjudicator:
     def begin_lease(self, record: JournalRecord) -> None:
         """The lease record is durable: from here on everything that began before it is refused."""
         self._core.begin_lease(record.timestamp)
+        self._has_lease = True
 
     # What others may know
 
@@ -182,7 +184,7 @@ class Adjudicator:
     ) -> Decision:
         """Decide what waits in the queue, up to `bytes_max`, and then the requests in their order."""
         core = self._core
-        if not core.lease_start:
+        if not self._has_lease:
             raise InvariantViolation("a decision was asked for before the lease")
         core.begin_group(now)
         decision = Decision(core)

@@ -17,7 +17,6 @@ from borealis.foundation.identifiers import (
     Epoch,
     Position,
     Relfilenode,
-    SchemaVersion,
     Timestamp,
     TransactionId,
 )
@@ -65,13 +64,12 @@ class Core:
     @property
     def published(self) -> Published:
         state = self._state
-        return Published(
-            Timestamp(state.acknowledged), SchemaVersion(state.schema_version), CatalogVersion(state.catalog_version)
-        )
+        return Published(state.acknowledged, state.schema_version, state.catalog_version)
 
     @property
     def lease_start(self) -> Timestamp:
-        return Timestamp(self._state.lease_start)
+        start: Timestamp = self._state.lease_start
+        return start
 
     @property
     def transactions(self) -> int:

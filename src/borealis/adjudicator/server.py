@@ -27,7 +27,14 @@ from borealis.adjudicator.service import RoomNeeded, TransactionService
 from borealis.adjudicator.settings import Settings
 from borealis.foundation.clock import Clock
 from borealis.foundation.errors import InvariantViolation
-from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, NO_TIMESTAMP, Position, Timestamp
+from borealis.foundation.identifiers import (
+    NANOSECONDS_PER_SECOND,
+    NO_TIMESTAMP,
+    CatalogVersion,
+    Position,
+    SchemaVersion,
+    Timestamp,
+)
 from borealis.foundation.pages import TRANSACTIONS_MAGIC, SharedPage, TransactionsWord
 from borealis.journal.disk import LocalDisk
 from borealis.journal.file_journal import NoRoom
@@ -42,6 +49,7 @@ _SPARE_PAUSE_SECONDS: Final = 0.002
 _SPARE_RETRY_NS: Final = NANOSECONDS_PER_SECOND
 _EXIT_INVARIANT: Final = 70
 _SOCKET_PERMISSIONS: Final = 0o660
+_ACKNOWLEDGED: Final = int(TransactionsWord.ACKNOWLEDGED)
 _BACKLOG: Final = 1024
 _ACCEPTS_PER_TURN: Final = 64
 # Descriptors ran out: until then others may have been closed.
@@ -60,6 +68,7 @@ class TransactionServer:
         self._settings = settings
         self._clock = clock
         self._page = SharedPage.own(settings.run / "transactions.page", TRANSACTIONS_MAGIC)
+        self._published_before: tuple[SchemaVersion, CatalogVersion, Timestamp] | None = None
         self._recent = RecentBatches(Position(0))
         self._followers: list[Follower] = []
         self._service = TransactionService(
@@ -102,16 +111,14 @@ class TransactionServer:
 
     def _publish(self, published: Published, lease_start: Timestamp) -> None:
         page = self._page
-        if (
-            page.load(TransactionsWord.CATALOG_VERSION) != published.catalog_version
-            or page.load(TransactionsWord.LEASE_START) != lease_start
-        ):
+        if self._published_before != (published.schema_version, published.catalog_version, lease_start):
+            self._published_before = (published.schema_version, published.catalog_version, lease_start)
             page.store(TransactionsWord.PROCESS_ID, os.getpid())
             page.store(TransactionsWord.LEASE_START, lease_start)
             page.store(TransactionsWord.SCHEMA_VERSION, published.schema_version)
             page.store(TransactionsWord.CATALOG_VERSION, published.catalog_version)
             page.fence()
-        page.store(TransactionsWord.ACKNOWLEDGED, published.acknowledged)
+        page.store(_ACKNOWLEDGED, published.acknowledged)
 
     def _feed(self, position: Position, batch: Octets) -> None:
         self._recent.add(position, batch)
@@ -153,7 +160,7 @@ class TransactionServer:
         admission, desk = self._admission, self._desk
         admission.note_lag(self._service.journal.end - self._applied)
         queue = desk if desk.queued and not admission.holds_transactions else None
-        questions = self._take_questions()
+        questions = self._take_questions() if self._questions else []
         if queue is not None or questions:
             self._decide(queue, questions)
             if not admission.holds_transactions:
@@ -164,7 +171,7 @@ class TransactionServer:
     def _take_questions(self) -> list[Question]:
         """Those that may be answered now."""
         questions, self._questions = self._questions, []
-        if questions and self._admission.holds_sequences:
+        if self._admission.holds_sequences:
             self._questions = [each for each in questions if type(each.request) is SequenceCall]
             questions = [each for each in questions if type(each.request) is not SequenceCall]
         return questions

@@ -20,7 +20,7 @@ from borealis.journal.reading import JournalView
 from borealis.journal.recovery import JournalDamaged, Replay
 from borealis.wire.commit_messages import Answer, Refused, SequenceCall
 from borealis.wire.frames import Octets
-from borealis.wire.journal_batch import Checkpoint, batch_length, encode_batch
+from borealis.wire.journal_batch import BATCH_HEADER_BYTES, Checkpoint, batch_length, encode_batch
 from borealis.wire.transaction_record import TransactionRecord
 
 # What a sequence call can add to a batch: its reservation, and its share of the record around it.
@@ -127,8 +127,10 @@ class TransactionService:
         Returns the answers to the requests. All answers may leave when this returns. Raises RoomNeeded; then nothing
         has happened.
         """
-        queue_bytes = queue.decidable_bytes(bytes_max) if queue is not None else 0
-        self._make_room(_batch_length_at_most(requests, queue_bytes))
+        length = _batch_length_at_most(requests) if requests else 0
+        if queue is not None:
+            length += BATCH_HEADER_BYTES + queue.decidable_bytes(bytes_max)
+        self._make_room(length)
         adjudicator = self._adjudicator
         decision = adjudicator.decide(now, requests, queue, bytes_max)
         # Persist before anybody can learn of it, publish before the answers: a reader that begins after an answer
@@ -174,9 +176,7 @@ class TransactionService:
         self._journal.close()
 
 
-def _batch_length_at_most(requests: Sequence[Request], queue_bytes: int) -> int:
+def _batch_length_at_most(requests: Sequence[Request]) -> int:
     lengths = [len(request.data) for request in requests if type(request) is TransactionRecord]
     sequences = [request for request in requests if type(request) is SequenceCall]
-    if not (lengths or sequences or queue_bytes):
-        return 0
-    return batch_length(lengths) + queue_bytes + len(sequences) * _SEQUENCE_BYTES
+    return batch_length(lengths) + len(sequences) * _SEQUENCE_BYTES if lengths or sequences else 0
