@@ -243,8 +243,12 @@ class ServiceProcess:
 
     def _decide(self, service: TransactionService, queue: VirtualDesk | None, questions: list[Ticket]) -> None:
         requests = [question.request for question in questions]
+        answers: list[Answer] = []
         try:
-            answers = service.run_group(self._now(), requests, queue, ADMISSION_LIMITS.group_bytes_max)
+            if questions or queue is None:
+                answers = service.run_group(self._now(), requests, queue, ADMISSION_LIMITS.group_bytes_max)
+            else:
+                service.run_queue(self._now(), queue, ADMISSION_LIMITS.group_bytes_max)
         except RoomNeeded as needed:
             self._questions = questions + self._questions
             self._admission.await_room()

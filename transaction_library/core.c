@@ -12,7 +12,6 @@
 #define SAMPLE_SPACING_NS NANOSECONDS_PER_SECOND
 
 #define BATCH_MAGIC 0x424A5242u
-#define BATCH_HEADER_BYTES 40
 #define RECORD_HEADER_BYTES 24
 #define ALIGNMENT 8
 #define KIND_TRANSACTION 1
@@ -184,7 +183,7 @@ tx_group_begin(struct tx_core *core, uint64_t now)
 	group->catalog_version = core->state.catalog_version;
 	group->dropped = core->dropped;
 	core->next_timestamp = now > core->state.acknowledged ? now : core->state.acknowledged + 1;
-	grow_batch(core, BATCH_HEADER_BYTES);
+	grow_batch(core, TX_BATCH_HEADER_BYTES);
 }
 
 static void

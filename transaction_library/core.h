@@ -21,6 +21,7 @@
 
 #define TX_ID_BYTES 16
 #define TX_TEXT_BYTES 112
+#define TX_BATCH_HEADER_BYTES 40
 
 /* Numbers of borealis.foundation.errors.Reason. */
 enum tx_reason

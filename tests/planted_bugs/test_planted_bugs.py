@@ -95,10 +95,11 @@ def acknowledge_before_persisting(monkeypatch: pytest.MonkeyPatch) -> Parts:
 
 def publish_before_persisting(monkeypatch: pytest.MonkeyPatch) -> Parts:
     class Hasty(TransactionService):
-        def _append(self, decision: Any, position: Position) -> bytes:
-            last = decode_batch_header(decision.encode(position, self._epoch)).last_timestamp
-            self._publish(self._adjudicator.published._replace(acknowledged=last), self._adjudicator.lease_start)
-            return super()._append(decision, position)
+        def _complete(self, position: Position, batch: bytes, decision: Any = None) -> None:
+            if batch:
+                last = decode_batch_header(batch).last_timestamp
+                self._publish(self._adjudicator.published._replace(acknowledged=last), self._adjudicator.lease_start)
+            super()._complete(position, batch, decision)
 
     del monkeypatch
     return Parts(make_service=Hasty)

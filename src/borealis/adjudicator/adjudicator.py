@@ -52,6 +52,14 @@ class Queue(Protocol):
     def decide(self, core: Core, bytes_max: int) -> int:
         """Have the first ones decided, until the next would go over `bytes_max`; one at least. Returns how many."""
 
+    def decide_alone(
+        self, core: Core, now: Timestamp, bytes_max: int, room: int, position: Position, epoch: Epoch
+    ) -> bytes | None:
+        """A group of nothing else, in one step: begun, decided and encoded for this place in the journal.
+
+        Empty if nothing was admitted; None if the batch could take more than `room` bytes: then nothing has happened.
+        """
+
 
 class Decision:
     """A decided group: `answers` to the requests, and what confirmation will add."""
@@ -201,6 +209,14 @@ class Adjudicator:
             core.add_record(RecordKind.SEQUENCES, encode_reservations(list(decision.reservations.values())))
         return decision
 
+    def decide_queue(
+        self, now: Timestamp, queue: Queue, bytes_max: int, room: int, position: Position, epoch: Epoch
+    ) -> bytes | None:
+        """Decide only what waits in the queue: its batch, as `Queue.decide_alone` returns it."""
+        if not self._has_lease:
+            raise InvariantViolation("a decision was asked for before the lease")
+        return queue.decide_alone(self._core, now, bytes_max, room, position, epoch)
+
     def _decide_sequence(self, decision: Decision, call: SequenceCall) -> Answer:
         relfilenode = call.relfilenode
         state = decision.sequences.get(relfilenode) or self._sequences.find(relfilenode)
@@ -221,11 +237,11 @@ class Adjudicator:
 
     # After a decision
 
-    def confirm(self, decision: Decision) -> Published:
-        """The batch of the decision is durable (or it has none): it has happened. Returns what to publish."""
+    def confirm(self, decision: Decision | None = None) -> Published:
+        """The batch of what was decided is durable (or it has none): it has happened. Returns what to publish."""
         for relfilenode in self._core.dropped:
             self._sequences.drop(relfilenode)
-        if decision.sequences:
+        if decision is not None and decision.sequences:
             self._sequences.change(decision.sequences)
         return self._core.confirm()
 

@@ -159,6 +159,10 @@ class Core:
         if not self._group.records:
             raise InvariantViolation("a batch without records was asked for")
         self._library.tx_group_seal(self.address, position, epoch)
+        return self.sealed()
+
+    def sealed(self) -> bytes:
+        """The batch that has been sealed."""
         return _string_at(self._group.batch, self._group.batch_bytes)
 
     def confirm(self) -> Published:

@@ -14,7 +14,14 @@ from typing import Final, NamedTuple, NewType
 from borealis.adjudicator import library as c
 from borealis.adjudicator.core import Core
 from borealis.foundation.errors import InvariantViolation, Malformed, Reason
-from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND, NO_TIMESTAMP, U64_MAX, Timestamp
+from borealis.foundation.identifiers import (
+    NANOSECONDS_PER_SECOND,
+    NO_TIMESTAMP,
+    U64_MAX,
+    Epoch,
+    Position,
+    Timestamp,
+)
 from borealis.wire.commit_messages import (
     Answer,
     CommitFrame,
@@ -162,6 +169,17 @@ class CommitDesk:
         if core is not self._core:
             raise InvariantViolation("a desk was asked to have another core decide")
         return int(self._library.tx_desk_decide(self._address, bytes_max))
+
+    def decide_alone(
+        self, core: Core, now: Timestamp, bytes_max: int, room: int, position: Position, epoch: Epoch
+    ) -> bytes | None:
+        """As `Queue` asks for it."""
+        if core is not self._core:
+            raise InvariantViolation("a desk was asked to have another core decide")
+        length = self._library.tx_desk_decide_alone(self._address, now, bytes_max, room, position, epoch)
+        if length > 0:
+            return core.sealed()
+        return None if length < 0 else b""
 
     # Answers
 

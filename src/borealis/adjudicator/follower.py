@@ -123,11 +123,23 @@ class Follower(asyncio.Protocol):
         if position > self._desk.journal_view.end:
             raise Malformed(f"position {position} is behind the end of the journal")
 
+    def offer(self, position: Position, batch: Octets) -> None:
+        """The next batch of the journal, which is among the recent ones by now unless it is a giant."""
+        if self._next == position and len(batch) <= _COPIED_BYTES_MAX and self._is_writable:
+            self._write_batch(batch)
+            self._next = Position(position + len(batch))
+        else:
+            self.pump()
+
+    @property
+    def _is_writable(self) -> bool:
+        if self._catching_up is not None or not self._may_write.is_set():
+            return False
+        return self._transport is not None and not self._transport.is_closing()
+
     def pump(self) -> None:
         """Send what there is to send and may be sent now."""
-        if self._next is None or self._catching_up is not None or not self._may_write.is_set():
-            return
-        if self._transport is None or self._transport.is_closing():
+        if self._next is None or not self._is_writable:
             return
         recent = self._desk.recent
         if recent.covers(self._next):

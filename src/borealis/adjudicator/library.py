@@ -6,7 +6,7 @@ Calls keep the interpreter's lock (PyDLL): letting it go would cost more than mo
 import ctypes
 import os
 import sys
-from ctypes import POINTER, c_char, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any, Final
 
@@ -143,6 +143,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "tx_desk_receive": (None, [c_void_p, c_uint64]),
     "tx_desk_decide": (c_uint64, [c_void_p, c_uint64]),
     "tx_desk_decidable_bytes": (c_uint64, [c_void_p, c_uint64]),
+    "tx_desk_decide_alone": (c_int64, [c_void_p, c_uint64, c_uint64, c_uint64, c_uint64, c_uint64]),
     "tx_desk_answer": (None, [c_void_p]),
     "tx_desk_reply": (None, [c_void_p, c_uint64, c_char_p, c_size_t]),
     "tx_desk_dismiss": (None, [c_void_p, c_uint64, c_char_p, c_size_t]),

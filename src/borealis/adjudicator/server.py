@@ -39,7 +39,7 @@ from borealis.foundation.pages import TRANSACTIONS_MAGIC, SharedPage, Transactio
 from borealis.journal.disk import LocalDisk
 from borealis.journal.file_journal import NoRoom
 from borealis.journal.reading import JournalView
-from borealis.wire.commit_messages import Refused, SequenceCall
+from borealis.wire.commit_messages import Answer, Refused, SequenceCall
 from borealis.wire.frames import Octets
 from borealis.wire.journal_messages import Applied
 
@@ -123,7 +123,7 @@ class TransactionServer:
     def _feed(self, position: Position, batch: Octets) -> None:
         self._recent.add(position, batch)
         for follower in self._followers:
-            follower.pump()
+            follower.offer(position, batch)
 
     # Groups
 
@@ -177,9 +177,14 @@ class TransactionServer:
         return questions
 
     def _decide(self, queue: CommitDesk | None, questions: list[Question]) -> None:
-        now, requests = self._clock.now(), [question.request for question in questions]
+        now, bytes_max = self._clock.now(), self._settings.admission.group_bytes_max
+        answers: list[Answer] = []
         try:
-            answers = self._service.run_group(now, requests, queue, self._settings.admission.group_bytes_max)
+            if questions or queue is None:
+                requests = [question.request for question in questions]
+                answers = self._service.run_group(now, requests, queue, bytes_max)
+            else:
+                self._service.run_queue(now, queue, bytes_max)
         except RoomNeeded as needed:
             self._questions = questions + self._questions
             self._admission.await_room()

@@ -102,6 +102,11 @@ class FileJournal:
     def disk(self) -> Disk:
         return self._disk
 
+    @property
+    def room(self) -> int:
+        """Bytes that are left in the current segment."""
+        return self._limit - self._end
+
     def has_room(self, length: int) -> bool:
         """Whether a batch of this length fits into the current segment."""
         return self._end + length <= self._limit
