@@ -334,7 +334,7 @@ begin_sampling_pages(BorealisScan *scan, BlockNumber blocks)
 		scan->sample_page = (uint64) ((double) scan->sample_row / scan->sample_rows_per_block /
 									  blocks * scan->sample_pages);
 	}
-	scan->piece = palloc(sizeof(ScanPiece));
+	scan->piece = palloc0(sizeof(ScanPiece));
 	scan->piece->range.lower = scan->piece->lower;
 	scan->piece->range.upper = scan->piece->upper;
 	return true;

@@ -99,7 +99,7 @@ def pin(through: Connection, direct: Connection) -> None:
     text = "SELECT pg_my_temp_schema() <> 0 OR EXISTS (SELECT FROM pg_cursors WHERE is_holdable)"
     if direct.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
         return
-    is_pinned = direct.execute(text).fetchone() == (True,)
+    is_pinned = direct.execute(text, prepare=False).fetchone() == (True,)
     (PINNED.add if is_pinned else PINNED.discard)(id(through))
 
 
