@@ -216,8 +216,8 @@ refuse_as_future(struct tx_answer *answer)
 	refuse(answer, TX_MALFORMED, "the read timestamp lies in the future");
 }
 
-static int
-find_committed(const struct tx_core *core, const uint8_t *id, uint64_t read_timestamp, struct tx_answer *answer)
+int
+tx_find_committed(const struct tx_core *core, const uint8_t *id, uint64_t read_timestamp, struct tx_answer *answer)
 {
 	if (!outcomes_find(&core->outcomes, id, read_timestamp, &answer->timestamp, &answer->catalog_version))
 		return 0;
@@ -298,7 +298,7 @@ tx_group_decide(struct tx_core *core, const uint8_t *data, size_t length, struct
 	open_record(data, length, &record);
 	if (record.read_timestamp > core->state.acknowledged)
 		refuse_as_future(answer);
-	else if (find_committed(core, record.id, record.read_timestamp, answer) || is_out_of_time(core, &record, answer))
+	else if (tx_find_committed(core, record.id, record.read_timestamp, answer) || is_out_of_time(core, &record, answer))
 		return;
 	else if (window_find_conflict(&core->window, &record, &relfilenode))
 	{
@@ -315,7 +315,7 @@ tx_ask(struct tx_core *core, const uint8_t *id, uint64_t read_timestamp, struct 
 {
 	if (read_timestamp > core->state.acknowledged)
 		refuse_as_future(answer);
-	else if (find_committed(core, id, read_timestamp, answer))
+	else if (tx_find_committed(core, id, read_timestamp, answer))
 		return;
 	else if (read_timestamp < core->outcomes.since || !tx_give_up(core, id, read_timestamp))
 		answer->kind = TX_UNKNOWN;

@@ -117,6 +117,8 @@ TX_API void tx_group_begin(struct tx_core *core, uint64_t now);
 TX_API void tx_group_decide(struct tx_core *core, const uint8_t *record, size_t length, struct tx_answer *answer);
 /* What has become of a transaction: fences it if it has not committed. Needs no group. */
 TX_API void tx_ask(struct tx_core *core, const uint8_t *id, uint64_t read_timestamp, struct tx_answer *answer);
+/* Whether a transaction is known to have committed: then that is the answer. Changes nothing, needs no group. */
+TX_API int	tx_find_committed(const struct tx_core *core, const uint8_t *id, uint64_t read_timestamp, struct tx_answer *answer);
 /* A record of the service's own behind what has been decided so far. */
 TX_API void tx_group_add(struct tx_core *core, uint32_t kind, const uint8_t *payload, size_t length);
 /* Finish the batch for this place in the journal; there is at least one record. */

@@ -461,8 +461,9 @@ turn_away(struct tx_desk *desk, struct connection *connection, uint32_t reason, 
 	const uint8_t *record = connection->buffer + connection->payload_at;
 	struct tx_answer answer = {.kind = TX_UNKNOWN};
 
-	/* Where it cannot be fenced, nothing is promised. */
-	if (tx_give_up(desk->core, record, load_u64(record + TX_ID_BYTES)))
+	/* A copy of one that has committed is told so. Where it cannot be fenced, nothing is promised. */
+	if (!tx_find_committed(desk->core, record, load_u64(record + TX_ID_BYTES), &answer) &&
+		tx_give_up(desk->core, record, load_u64(record + TX_ID_BYTES)))
 	{
 		answer.kind = TX_REFUSED;
 		answer.reason = reason;

@@ -266,3 +266,16 @@ def test_a_group_of_its_own_that_admits_nothing_has_no_batch(service: Service) -
     answer = peer.answer()
     assert isinstance(answer, Refused)
     assert answer.reason is Reason.FORGOTTEN
+
+
+def test_a_copy_of_what_has_committed_is_not_called_refused(service: Service) -> None:
+    first, second = service.connect_many(2)
+    record = service.record()
+    first.post(CommitFrame.COMMIT, record)
+    service.turn()
+    committed = first.answer()
+    assert isinstance(committed, Committed)
+    second.post(CommitFrame.COMMIT, record)
+    service.receive()
+    assert service.desk.refuse(BEHIND) == 1
+    assert second.answer() == committed
