@@ -95,7 +95,7 @@ BUGS = [
     ),
     CoreBug(
         "commit twice",
-        [("core.c", "find_committed(core, record.id, record.read_timestamp, answer) ||", "")],
+        [("core.c", "tx_find_committed(core, record.id, record.read_timestamp, answer) ||", "")],
     ),
     CoreBug(
         "newest timestamp not kept",
