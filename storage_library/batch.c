@@ -230,7 +230,7 @@ plan_add(Plan *plan, const uint8_t *batch, size_t size, const Limits *limits)
 		return FIT_NOT_PLAIN;
 	position = load_u64(batch + 16);
 	last_timestamp = load_u64(batch + 32);
-	if (position > UINT64_MAX - size || crc32_of(batch + 8, size - 8) != load_u32(batch + 4))
+	if (position > UINT64_MAX - size || borealis_crc32(0, batch + 8, size - 8) != load_u32(batch + 4))
 		return FIT_NOT_PLAIN;
 	if (position + size <= plan->after.position)
 		return FIT_APPLIED_BEFORE;

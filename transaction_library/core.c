@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "crc32.h"
 #include "memory.h"
 #include "outcomes.h"
 #include "record.h"
@@ -342,7 +343,7 @@ tx_group_seal(struct tx_core *core, uint64_t position, uint64_t epoch)
 	store_u64(batch + 16, position);
 	store_u64(batch + 24, epoch);
 	store_u64(batch + 32, core->group.last_timestamp);
-	store_u32(batch + 4, tx_crc32(0, batch + 8, length - 8));
+	store_u32(batch + 4, borealis_crc32(0, batch + 8, length - 8));
 }
 
 void

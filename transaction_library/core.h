@@ -132,6 +132,4 @@ TX_API int	tx_give_up(struct tx_core *core, const uint8_t *id, uint64_t read_tim
 /* Drop what no transaction needs, given a lower bound on the read timestamps in use. */
 TX_API void tx_forget(struct tx_core *core, uint64_t now, uint64_t oldest_active);
 
-TX_API uint32_t tx_crc32(uint32_t checksum, const uint8_t *data, size_t length);
-
 #endif

@@ -134,7 +134,6 @@ _SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "tx_group_confirm": (None, [c_void_p]),
     "tx_give_up": (c_int, [c_void_p, c_char_p, c_uint64]),
     "tx_forget": (None, [c_void_p, c_uint64, c_uint64]),
-    "tx_crc32": (c_uint32, [c_uint32, c_char_p, c_size_t]),
     "tx_desk_open": (c_void_p, [c_void_p, POINTER(DeskLimits)]),
     "tx_desk_close": (None, [c_void_p]),
     "tx_desk_state": (POINTER(DeskState), [c_void_p]),

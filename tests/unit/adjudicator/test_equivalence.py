@@ -7,7 +7,6 @@ groups have left. All bounds are tiny, so that keys, outcomes and fences are for
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -18,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from borealis.adjudicator.adjudicator import Adjudicator
-from borealis.adjudicator.library import library
 from borealis.adjudicator.limits import AdjudicatorLimits, OutcomeLimits, WindowLimits
 from borealis.foundation.errors import Reason
 from borealis.foundation.identifiers import (
@@ -403,12 +401,3 @@ def test_many_keys_and_long_ones() -> None:
         history.decide(records)
         history.compare()
     assert {_kind(answer) for answer in history.answers} >= {Committed, Reason.DATA_CONFLICT, Reason.FORGOTTEN}
-
-
-def test_checksums_are_those_of_zlib() -> None:
-    random = Random(1)
-    data = random.randbytes(100_000)
-    for length in [*range(201), *(random.randrange(len(data)) for _ in range(50))]:
-        part, seed = data[-length:] if length else b"", random.getrandbits(32)
-        assert library.tx_crc32(0, part, length) == zlib.crc32(part)
-        assert library.tx_crc32(seed, part, length) == zlib.crc32(part, seed)

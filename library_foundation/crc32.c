@@ -1,10 +1,9 @@
 /*
  * crc32.c
- *	  Eight bytes at a time, with eight tables ("slicing by 8").
+ *	  Eight bytes at a time, with eight tables ("slicing by 8", Kounavis and Berry 2005).
  */
 #include <string.h>
 
-#include "bytes.h"
 #include "crc32.h"
 
 #define POLYNOMIAL 0xEDB88320u
@@ -29,18 +28,23 @@ make_tables(void)
 }
 
 uint32_t
-crc32_of(const uint8_t *data, size_t size)
+borealis_crc32(uint32_t checksum, const uint8_t *data, size_t size)
 {
-	uint32_t	crc = UINT32_MAX;
+	uint32_t	crc = ~checksum;
 
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 	for (; size >= 8; data += 8, size -= 8)
 	{
-		uint32_t	low = load_u32(data) ^ crc,
-					high = load_u32(data + 4);
+		uint32_t	low,
+					high;
 
+		memcpy(&low, data, sizeof(low));
+		memcpy(&high, data + 4, sizeof(high));
+		low ^= crc;
 		crc = tables[7][low & 0xFF] ^ tables[6][low >> 8 & 0xFF] ^ tables[5][low >> 16 & 0xFF] ^ tables[4][low >> 24] ^
 			tables[3][high & 0xFF] ^ tables[2][high >> 8 & 0xFF] ^ tables[1][high >> 16 & 0xFF] ^ tables[0][high >> 24];
 	}
+#endif
 	for (; size > 0; data++, size--)
 		crc = (crc >> 8) ^ tables[0][(crc ^ *data) & 0xFF];
 	return ~crc;
