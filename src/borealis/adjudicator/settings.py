@@ -8,6 +8,7 @@ from typing import NamedTuple
 from borealis.adjudicator.admission import AdmissionLimits
 from borealis.adjudicator.limits import AdjudicatorLimits, OutcomeLimits
 from borealis.adjudicator.service import ServiceLimits
+from borealis.foundation.command_line import add_identity, check_identity, positive
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
 
 _MEBIBYTE = 2**20
@@ -37,39 +38,37 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     )
     parser.add_argument("--data", type=Path, required=True, help="data directory")
     parser.add_argument("--run", type=Path, required=True, help="directory of sockets and shared pages")
-    parser.add_argument("--uid", type=int, help="user to become before any data is touched")
-    parser.add_argument("--gid", type=int, help="group to become before any data is touched")
-    parser.add_argument("--zones", type=_positive, default=1, help="number of journal directories (default 1)")
-    parser.add_argument("--segment-mib", type=_positive, default=64, help="size of a journal segment (default 64)")
+    add_identity(parser)
+    parser.add_argument("--zones", type=positive, default=1, help="number of journal directories (default 1)")
+    parser.add_argument("--segment-mib", type=positive, default=64, help="size of a journal segment (default 64)")
     parser.add_argument(
-        "--transaction-mib-max", type=_positive, default=1024, help="largest transaction record (default 1024)"
+        "--transaction-mib-max", type=positive, default=1024, help="largest transaction record (default 1024)"
     )
     parser.add_argument(
-        "--transaction-age-max", type=_positive, default=300, metavar="SECONDS", help="oldest transaction (default 300)"
+        "--transaction-age-max", type=positive, default=300, metavar="SECONDS", help="oldest transaction (default 300)"
     )
     parser.add_argument(
         "--outcome-age-max",
-        type=_positive,
+        type=positive,
         default=OutcomeLimits().age_ns_max // NANOSECONDS_PER_SECOND,
         metavar="SECONDS",
         help="how long the outcome of a commit can be asked for (default %(default)s)",
     )
     parser.add_argument(
         "--lag-mib-max",
-        type=_positive,
+        type=positive,
         default=AdmissionLimits().lag_bytes_max // _MEBIBYTE,
         help="commits wait while storage is further behind (default %(default)s)",
     )
     parser.add_argument(
         "--lag-wait-max",
-        type=_positive,
+        type=positive,
         default=AdmissionLimits().wait_ns_max // NANOSECONDS_PER_SECOND,
         metavar="SECONDS",
         help="commits that wait longer are refused (default %(default)s)",
     )
     chosen = parser.parse_args(arguments)
-    if (chosen.uid is None) != (chosen.gid is None):
-        parser.error("--uid and --gid go together")
+    check_identity(parser, chosen)
     if chosen.transaction_mib_max > 2048:
         parser.error("--transaction-mib-max: a transaction record cannot be larger than 2048 MiB")
     adjudicator = AdjudicatorLimits(
@@ -90,10 +89,3 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
             wait_ns_max=chosen.lag_wait_max * NANOSECONDS_PER_SECOND,
         ),
     )
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise ValueError(text)
-    return number

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from borealis.cli.cluster_arguments import add_cluster
 from borealis.cli.iam import add_iam
+from borealis.foundation.command_line import positive
 from borealis.foundation.errors import Unavailable
 
 DATA_DEFAULT = Path("data")
@@ -80,26 +81,26 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     up.add_argument("--key", type=Path, metavar="FILE", help="the private key of --certificate (PEM)")
     up.add_argument(
         "--clusters-max",
-        type=_positive,
+        type=positive,
         default=20,
         metavar="N",
         help="clusters that there may be (default: 20, as many as an account of AWS may have)",
     )
     up.add_argument(
         "--connection-limit",
-        type=_positive,
+        type=positive,
         default=10_000,
         metavar="N",
         help="connections that a cluster holds, all its instances together (default: 10000)",
     )
     up.add_argument(
         "--connection-rate",
-        type=_positive,
+        type=positive,
         default=100,
         metavar="N",
         help="connections that a cluster takes in a second (default: 100)",
     )
-    up.add_argument("--connection-burst", type=_positive, default=1000, metavar="N", help="and at once (default: 1000)")
+    up.add_argument("--connection-burst", type=positive, default=1000, metavar="N", help="and at once (default: 1000)")
     up.add_argument(
         "--instances",
         type=_instances,
@@ -122,7 +123,7 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="stop a cluster that had no session for so long, until the next comes (default: 3600; 0: never)",
     )
     up.add_argument(
-        "--max-connections", type=_positive, default=100, metavar="N", help="backends of each instance (default: 100)"
+        "--max-connections", type=positive, default=100, metavar="N", help="backends of each instance (default: 100)"
     )
     up.add_argument(
         "--transaction-age-limit",
@@ -175,7 +176,7 @@ def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_cluster(token)
     token.add_argument("--user", default="admin", metavar="NAME", help="the database user (default: admin)")
     token.add_argument(
-        "--expires", type=_positive, default=900, metavar="SECONDS", help="how long it is good for (default: 900)"
+        "--expires", type=positive, default=900, metavar="SECONDS", help="how long it is good for (default: 900)"
     )
     token.set_defaults(run=_run_token)
 
@@ -195,13 +196,6 @@ def _port(text: str) -> int:
     if not 1024 <= port <= 65535:
         raise argparse.ArgumentTypeError("a port is between 1024 and 65535")
     return port
-
-
-def _positive(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return count
 
 
 def _count(text: str) -> int:

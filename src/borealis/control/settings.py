@@ -16,7 +16,7 @@ from borealis.clusters.names import (
     parse_region,
 )
 from borealis.control.throttle import CallRate
-from borealis.foundation.command_line import add_identity, check_identity
+from borealis.foundation.command_line import add_identity, check_identity, positive
 
 CLUSTERS_MAX_DEFAULT = 20
 PORT_DEFAULT = 8006
@@ -66,21 +66,21 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     parser.add_argument("--domain", type=_name(parse_domain), default=DOMAIN_DEFAULT, help="default %(default)s")
     parser.add_argument(
         "--clusters-max",
-        type=_positive,
+        type=positive,
         default=CLUSTERS_MAX_DEFAULT,
         help="clusters that an account may have (default %(default)s)",
     )
     parser.add_argument(
         "--calls-per-second",
-        type=_positive,
+        type=positive,
         default=CallRate().calls_per_s,
         help="that an account may make (default %(default)s)",
     )
-    parser.add_argument("--calls-burst", type=_positive, default=CallRate().burst, help="at once (default %(default)s)")
-    parser.add_argument("--connections-max", type=_positive, default=250, help="default %(default)s")
+    parser.add_argument("--calls-burst", type=positive, default=CallRate().burst, help="at once (default %(default)s)")
+    parser.add_argument("--connections-max", type=positive, default=250, help="default %(default)s")
     parser.add_argument(
         "--request-seconds",
-        type=_positive,
+        type=positive,
         default=15,
         help="how long a client may take to send a request (default %(default)s)",
     )
@@ -103,13 +103,6 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
         connections_max=chosen.connections_max,
         request_s=chosen.request_seconds,
     )
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise ValueError(text)
-    return number
 
 
 def _name(parse: Callable[[str], str]) -> Callable[[str], str]:

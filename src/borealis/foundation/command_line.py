@@ -1,4 +1,4 @@
-"""What the command lines of the services have in common: whom to become, and numbers to change."""
+"""What command lines have in common: whom a service becomes, and numbers to change."""
 
 import argparse
 from dataclasses import fields, replace
@@ -20,6 +20,14 @@ def add_identity(parser: argparse.ArgumentParser) -> None:
 def check_identity(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if (options.uid is None) != (options.gid is None):
         parser.error("--uid and --gid go together")
+
+
+def positive(text: str) -> int:
+    """A type of arguments."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
 
 
 def add_settings(parser: argparse.ArgumentParser, settings: "type[DataclassInstance]") -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from borealis.foundation.command_line import add_identity, check_identity
+from borealis.foundation.command_line import add_identity, check_identity, positive
 from borealis.foundation.identifiers import NANOSECONDS_PER_SECOND
 from borealis.relay.holding import HoldLimits
 from borealis.relay.limits import RateLimit
@@ -76,12 +76,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--fleet-private-key", type=Path, metavar="FILE", help="PEM key of it")
     add("--fleet-authority", type=Path, metavar="FILE", help="PEM certificate of the authority of our hosts")
     add_identity(parser)
-    add("--rate", type=_positive, default=rate.per_second, help="connections per second for each cluster")
-    add("--burst", type=_positive, default=rate.burst, help="connections at once for each cluster")
-    add("--pending-max", type=_positive, default=reception.total_max, help="connections that are not let in yet")
+    add("--rate", type=positive, default=rate.per_second, help="connections per second for each cluster")
+    add("--burst", type=positive, default=rate.burst, help="connections at once for each cluster")
+    add("--pending-max", type=positive, default=reception.total_max, help="connections that are not let in yet")
     add(
         "--pending-per-address-max",
-        type=_positive,
+        type=positive,
         default=reception.per_network_max,
         help="the same, from one IPv4 address or one /64 of IPv6",
     )
@@ -110,7 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=_in_seconds(hold.ns_max),
         help="how long a session waits for a cluster that is being made or woken",
     )
-    add("--held-max", type=_positive, default=hold.sessions_max, help="sessions that wait so")
+    add("--held-max", type=positive, default=hold.sessions_max, help="sessions that wait so")
     return parser
 
 
@@ -161,13 +161,6 @@ def _gateway(text: str) -> GatewayAddress:
     if not (name and equals and host and colon):
         raise ValueError(text)
     return GatewayAddress(name, host.strip("[]"), _port(port))
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise ValueError(text)
-    return number
 
 
 def _port(text: str) -> int:

@@ -4,9 +4,9 @@ import argparse
 import logging
 import signal
 import sys
-from dataclasses import fields, replace
 from pathlib import Path
 
+from borealis.foundation.command_line import add_identity, add_settings, check_identity, choose_settings
 from borealis.foundation.errors import BorealisError
 from borealis.foundation.privileges import drop_privileges
 from borealis.storage.opening import StorageLayout
@@ -17,7 +17,7 @@ from borealis.storage.settings import StorageSettings
 def main() -> int:
     options = _parse_options()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s storage: %(message)s")
-    settings = replace(StorageSettings(), **dict(options.set))
+    settings = choose_settings(StorageSettings(), options)
     layout = StorageLayout(options.data / "storage", options.run)
     try:
         drop_privileges(options.uid, options.gid)
@@ -39,27 +39,11 @@ def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="borealis-storage", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="data directory")
     parser.add_argument("--run", type=Path, required=True, help="directory of sockets and shared pages")
-    parser.add_argument("--uid", type=int, help="user to become before any data is touched")
-    parser.add_argument("--gid", type=int, help="group to become before any data is touched")
-    parser.add_argument(
-        "--set",
-        type=_parse_setting,
-        action="append",
-        default=[],
-        metavar="NAME=NUMBER",
-        help="change a setting: " + ", ".join(field.name for field in fields(StorageSettings)),
-    )
+    add_identity(parser)
+    add_settings(parser, StorageSettings)
     options = parser.parse_args()
-    if (options.uid is None) != (options.gid is None):
-        parser.error("--uid and --gid go together")
+    check_identity(parser, options)
     return options
-
-
-def _parse_setting(text: str) -> tuple[str, int]:
-    name, _, number = text.partition("=")
-    if name not in {field.name for field in fields(StorageSettings)}:
-        raise argparse.ArgumentTypeError(f"there is no setting {name!r}")
-    return name, int(number)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from borealis.foundation.command_line import add_identity, add_settings, check_identity, choose_settings
+from borealis.foundation.command_line import add_identity, add_settings, check_identity, choose_settings, positive
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_identity(parser)
     add_settings(parser, Numbers)
+    parser.add_argument("--doors", type=positive)
     options = parser.parse_args(arguments)
     check_identity(parser, options)
     return options
@@ -44,6 +45,8 @@ def test_an_account_is_a_user_and_a_group() -> None:
         (["--set", "height_m=5"], "there is no setting 'height_m'"),
         (["--set", "width_m"], "invalid"),
         (["--set", "width_m=wide"], "invalid"),
+        (["--doors", "0"], "at least 1"),
+        (["--doors", "many"], "invalid"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
