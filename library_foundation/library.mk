@@ -17,7 +17,6 @@ VARIANT := $(if $(SANITIZE),-$(SANITIZE))
 BUILD ?= $(abspath ../.build)/$(NAME)$(VARIANT)
 OUT ?= $(if $(VARIANT),$(BUILD),$(abspath ../src/borealis/$(PACKAGE)))
 
-CC ?= gcc
 OPTIMIZE ?= -O2
 # Other compilers warn of other things: a package that is built by its user has WERROR empty.
 WERROR ?= -Werror

@@ -29,6 +29,8 @@ from borealis.host.server_tree import EXTENSION_VARIABLE
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
+COMMAND = (sys.executable, "-m", "borealis.cli")
+
 # Bounds on waiting for an event; reaching one fails the test, so they only say when to give up.
 START_S = 60.0
 EVENT_S = 60.0
@@ -115,8 +117,15 @@ class Log:
 class Cluster:
     """Use `start_cluster` or the fixtures; `start` and `stop` may follow each other as often as a test likes."""
 
-    def __init__(self, instances: int = 2, options: tuple[str, ...] = (), extension: Path | None = None) -> None:
-        """`extension` is the folder of another build of the extension than the installed one."""
+    def __init__(
+        self,
+        instances: int = 2,
+        options: tuple[str, ...] = (),
+        extension: Path | None = None,
+        command: tuple[str, ...] = COMMAND,
+    ) -> None:
+        """`extension` is the folder of another build of the extension than the installed one, `command` another
+        installation."""
         # Not pytest's own folder: only its owner can enter that, and PostgreSQL does not run as root.
         self.folder = Path(tempfile.mkdtemp(prefix="borealis-test-"))
         self.folder.chmod(0o755)
@@ -132,6 +141,8 @@ class Cluster:
         )
         self._options = options
         self._extension = extension
+        self._command = command
+        self._has_usual_seed = extension is None and command == COMMAND
         self._process: subprocess.Popen[str] | None = None
         self._told: list[str] = []
         self._told_more = threading.Condition()
@@ -144,11 +155,11 @@ class Cluster:
     def start(self) -> None:
         """Returns when every instance takes connections."""
         command = [
-            *(sys.executable, "-m", "borealis.cli", "up", "--data", str(self.data)),
+            *(*self._command, "up", "--data", str(self.data)),
             *self.ports,
             *("--instances", str(self.instances), "--spares", "0", *self._options),
         ]
-        if not self.data.exists() and self._extension is None:
+        if not self.data.exists() and self._has_usual_seed:
             SEED_CACHE.give(self.data)
         mark = self.mark()
         process = subprocess.Popen(
@@ -164,7 +175,7 @@ class Cluster:
         for reader in self._readers:
             reader.start()
         self.wait_told(r"^ready in ", mark, START_S)
-        if self._extension is None:
+        if self._has_usual_seed:
             SEED_CACHE.take(self.data)
 
     def _environment(self) -> dict[str, str]:
