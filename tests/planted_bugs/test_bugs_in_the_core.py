@@ -22,7 +22,8 @@ from simulation.world import Parts
 from tests.planted_bugs.test_planted_bugs import KILLS, NONE, catch
 from tests.unit.adjudicator.test_equivalence import LIMITS, long_history
 
-SOURCES = Path(__file__).parents[2] / "transaction_library"
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("transaction_library", "library_foundation")
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,9 @@ BUGS = [
 def faulty_core(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CoreBug:
     """The bug that the test is about; the adjudicator has it, too."""
     bug: CoreBug = request.param
-    sources = tmp_path / "transaction_library"
-    shutil.copytree(SOURCES, sources)
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    sources = tmp_path / FOLDERS[0]
     for name, sound, faulty in bug.changes:
         text = (sources / name).read_text()
         assert text.count(sound) == 1, f"{name} has changed: {sound!r} is there {text.count(sound)} times"
