@@ -7,11 +7,10 @@ from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple, Protocol
 
 from borealis.adjudicator.adjudicator import Request
-from borealis.adjudicator.core import Core
-from borealis.foundation.identifiers import Epoch, Position, Relfilenode, Timestamp
+from borealis.foundation.identifiers import Relfilenode, Timestamp
 from borealis.wire.commit_messages import Answer
 from borealis.wire.frames import Octets
-from borealis.wire.journal_batch import BATCH_HEADER_BYTES, RECORD_HEADER_BYTES, padded_length
+from borealis.wire.journal_batch import RECORD_HEADER_BYTES, padded_length
 from borealis.wire.transaction_record import TABLE_KEY_BYTES, Namespace, TransactionRecord
 
 
@@ -112,15 +111,6 @@ class VirtualDesk:
         del self._queued[: len(decidable)]
         self._decided += [(ticket, core.decide(_record_of(ticket))) for ticket in decidable]
         return len(decidable)
-
-    def decide_alone(
-        self, core: Core, now: Timestamp, bytes_max: int, room: int, position: Position, epoch: Epoch
-    ) -> bytes | None:
-        if BATCH_HEADER_BYTES + self.decidable_bytes(bytes_max) > room:
-            return None
-        core.begin_group(now)
-        self.decide(core, bytes_max)
-        return core.seal(position, epoch) if core.has_records else b""
 
     def _decidable(self, bytes_max: int) -> Iterator[Ticket]:
         """The first ones, until the next would go over the bound; one at least."""

@@ -13,16 +13,15 @@ from borealis.adjudicator.adjudicator import Request
 from borealis.adjudicator.admission import DISK_FULL, STORAGE_BEHIND, TABLE_RESERVED, Admission, AdmissionLimits
 from borealis.adjudicator.limits import AdjudicatorLimits, OutcomeLimits, WindowLimits
 from borealis.adjudicator.published import Published
-from borealis.adjudicator.recent_batches import RecentBatches
 from borealis.adjudicator.service import RoomNeeded, ServiceLimits, TransactionService
 from borealis.foundation.errors import BorealisError, InvariantViolation
 from borealis.foundation.identifiers import CatalogVersion, Position, Relfilenode, SchemaVersion, Timestamp
 from borealis.journal.file_journal import NoRoom
 from borealis.wire.commit_messages import Answer, Refused, SequenceCall
-from borealis.wire.frames import Octets
 from borealis.wire.transaction_record import TransactionRecord
 from simulation.desk import Connection, Ticket, VirtualDesk
 from simulation.disk import VirtualDisk
+from simulation.effects import VirtualEffects
 from simulation.scheduler import MICROSECOND, MILLISECOND, SECOND, Scheduler
 
 ZONES: Final = (Path("zone-1"), Path("zone-2"))
@@ -98,7 +97,6 @@ class ServiceProcess:
         self._admission = Admission(ADMISSION_LIMITS)
         self._desk = VirtualDesk(ADMISSION_LIMITS.waiting_max, ADMISSION_LIMITS.reservation_ns_max)
         self._questions: list[Ticket] = []
-        self._recent = RecentBatches(Position(0))
         self._is_group_due = False
         self._preparation: Iterator[None] | None = None
         self._snapshot = Position(0)
@@ -106,11 +104,10 @@ class ServiceProcess:
         self._run(self._recover)
 
     def _recover(self) -> None:
-        service = self._make_service(self.disk, self._zones, self._publish, self._feed, LIMITS)
+        service = self._make_service(self.disk, self._zones, VirtualEffects(self._publish, self._feed), LIMITS)
         recovered = service.adjudicator.published.acknowledged
         if self._page.published.acknowledged > recovered:
             raise InvariantViolation("acknowledged commits are missing from the journal")
-        self._recent = RecentBatches(service.journal.end)
         self._applied = service.journal.end
         service.take_lease(self._now(), self._random.getrandbits(32))
         self.service = service
@@ -163,9 +160,8 @@ class ServiceProcess:
         self._page.published = published
         self._tick()
 
-    def _feed(self, position: Position, batch: Octets) -> None:
+    def _feed(self) -> None:
         self._tick()
-        self._recent.add(position, batch)
         for listener in self.feed_listeners:
             listener()
 
@@ -243,12 +239,8 @@ class ServiceProcess:
 
     def _decide(self, service: TransactionService, queue: VirtualDesk | None, questions: list[Ticket]) -> None:
         requests = [question.request for question in questions]
-        answers: list[Answer] = []
         try:
-            if questions or queue is None:
-                answers = service.run_group(self._now(), requests, queue, ADMISSION_LIMITS.group_bytes_max)
-            else:
-                service.run_queue(self._now(), queue, ADMISSION_LIMITS.group_bytes_max)
+            answers = service.run_group(self._now(), requests, queue, ADMISSION_LIMITS.group_bytes_max)
         except RoomNeeded as needed:
             self._questions = questions + self._questions
             self._admission.await_room()
@@ -317,10 +309,6 @@ class ServiceProcess:
             self._answer(ticket.connection, ticket.number, self.service.give_up(ticket.request, refusal))
 
     # Followers and housekeeping
-
-    @property
-    def recent(self) -> RecentBatches:
-        return self._recent
 
     @property
     def acknowledged(self) -> Timestamp:

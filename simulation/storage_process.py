@@ -163,14 +163,10 @@ class StorageProcess:
         self._schedule_apply()
 
     def _batches_from(self, position: Position) -> Iterator[tuple[Position, Octets]]:
-        """What the service's feed does: from memory when it is there, else from the files."""
-        recent = self._service.recent
-        while not recent.covers(position):
-            assert self._service.service is not None
-            view = self._service.service.journal_view
-            found = read_batches(view, position)
-            if found is None:
-                return
+        """What a follower gets."""
+        assert self._service.service is not None
+        view = self._service.service.journal_view
+        while (found := read_batches(view, position)) is not None:
             if found.giant is not None:
                 yield found.start, b"".join(read_giant(view, found.giant))
             offset = 0
@@ -179,7 +175,6 @@ class StorageProcess:
                 yield header.position, found.data[offset : offset + header.length]
                 offset += header.length
             position = found.end
-        yield from recent.since(position)
 
     def _schedule_apply(self) -> None:
         if not self._is_applying and self._arrived:

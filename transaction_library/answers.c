@@ -2,11 +2,11 @@
 
 #include "memory.h"
 
-static size_t
-encode_header(uint8_t *frame, uint64_t request, enum frame_type type, size_t payload_bytes)
+size_t
+encode_header(uint8_t *frame, uint64_t request, uint8_t type, size_t payload_bytes)
 {
 	store_u32(frame, (uint32_t) payload_bytes);
-	frame[4] = (uint8_t) type;
+	frame[4] = type;
 	frame[5] = frame[6] = frame[7] = 0;
 	store_u64(frame + 8, request);
 	return FRAME_HEADER_BYTES + payload_bytes;

@@ -1,4 +1,4 @@
-/* Frames of the commit socket (docs/formats.md): their header, and the answers to transactions. */
+/* Frames of the commit socket (docs/formats.md): their header, which the journal socket has as well, and the answers. */
 #ifndef TRANSACTION_ANSWERS_H
 #define TRANSACTION_ANSWERS_H
 
@@ -24,6 +24,9 @@ enum frame_type
 	FRAME_RESERVED = 71
 };
 
+/* Of the journal socket. */
+#define FRAME_BATCH 65
+
 /* Longest payload of each type. */
 #define HELLO_BYTES 8
 #define OUTCOME_BYTES 24
@@ -31,6 +34,7 @@ enum frame_type
 #define RESERVE_BYTES_MAX (4 * 16384)
 
 /* All return the length of the frame. */
+extern size_t encode_header(uint8_t *frame, uint64_t request, uint8_t type, size_t payload_bytes);
 extern size_t encode_answer(uint8_t *frame, uint64_t request, const struct tx_answer *answer);
 extern size_t encode_greeting(uint8_t *frame, uint64_t request, uint64_t lease_start, uint64_t transaction_bytes_max);
 /* A frame of this type without a payload. */

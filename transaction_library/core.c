@@ -344,12 +344,13 @@ tx_group_seal(struct tx_core *core, uint64_t position, uint64_t epoch)
 	store_u64(batch + 24, epoch);
 	store_u64(batch + 32, core->group.last_timestamp);
 	store_u32(batch + 4, borealis_crc32(0, batch + 8, length - 8));
+	core->group.position = position;
 }
 
-void
-tx_group_confirm(struct tx_core *core)
+static void
+confirm(struct tx_core *core)
 {
-	struct tx_group *group = &core->group;
+	const struct tx_group *group = &core->group;
 
 	if (group->transactions > 0)
 	{
@@ -362,6 +363,14 @@ tx_group_confirm(struct tx_core *core)
 		if (group->last_timestamp - core->samples[core->sample_count - 1] >= SAMPLE_SPACING_NS)
 			add_sample(core, group->last_timestamp);
 	}
+	note_state(core);
+}
+
+static void
+let_go_of_batch(struct tx_core *core)
+{
+	struct tx_group *group = &core->group;
+
 	if (core->batch_capacity > BATCH_BYTES_KEPT)
 	{
 		free(core->batch);
@@ -370,7 +379,37 @@ tx_group_confirm(struct tx_core *core)
 	}
 	group->batch = NULL;
 	group->batch_bytes = group->transactions = group->records = group->dropped_count = 0;
-	note_state(core);
+}
+
+void
+tx_group_confirm(struct tx_core *core)
+{
+	confirm(core);
+	let_go_of_batch(core);
+}
+
+int
+tx_group_complete(struct tx_core *core, const struct tx_effects *effects)
+{
+	const struct tx_group *group = &core->group;
+	int			problem = 0;
+
+	if (group->records == 0)
+	{
+		tx_group_confirm(core);
+		return 0;
+	}
+	/* Persist before anybody can learn of it, publish before the answers: a reader that begins after an answer must find
+	 * the timestamp. */
+	problem = effects->persist(effects->context, group->position, group->batch, group->batch_bytes);
+	if (problem != 0)
+		return problem;
+	confirm(core);
+	problem = effects->publish(effects->context, &core->state);
+	if (problem == 0)
+		problem = effects->feed(effects->context, group->position, group->batch, group->batch_bytes);
+	let_go_of_batch(core);
+	return problem;
 }
 
 int

@@ -5,7 +5,7 @@
  *
  * A group is decided between tx_group_begin and tx_group_confirm. What it admits is entered into the memory of conflicts
  * and outcomes at once, but published only by tx_group_confirm, which is called when the batch is durable. A group that has
- * admitted anything is made durable, or the process ends: there is no way back.
+ * admitted anything is made durable, or the process ends: there is no way back. tx_group_complete has the order of the steps.
  *
  * Guarantee: strong snapshot isolation, first committer wins. A commit timestamp is greater than every timestamp that a
  * reader may have been given. Formats and the conflict matrix: docs/formats.md. The same rules in Python, to compare with:
@@ -89,8 +89,21 @@ struct tx_group
 	uint64_t	catalog_version;
 	uint64_t	dropped_count;
 	const uint32_t *dropped; /* relfilenodes */
+	uint64_t	position; /* of the sealed batch in the journal */
 	uint64_t	batch_bytes;
 	const uint8_t *batch;
+};
+
+/*
+ * What a group does to the world. Effects return 0; after anything else nothing more is done, and the process must end.
+ * The bytes of the batch stay where they are until the last effect has returned.
+ */
+struct tx_effects
+{
+	void	   *context;
+	int			(*persist) (void *context, uint64_t position, const uint8_t *batch, size_t length);
+	int			(*publish) (void *context, const struct tx_state *state);
+	int			(*feed) (void *context, uint64_t position, const uint8_t *batch, size_t length);
 };
 
 struct tx_core;
@@ -123,8 +136,13 @@ TX_API int	tx_find_committed(const struct tx_core *core, const uint8_t *id, uint
 TX_API void tx_group_add(struct tx_core *core, uint32_t kind, const uint8_t *payload, size_t length);
 /* Finish the batch for this place in the journal; there is at least one record. */
 TX_API void tx_group_seal(struct tx_core *core, uint64_t position, uint64_t epoch);
-/* The batch is durable, or there is none: publish. */
+/* The batch is durable, or there is none: it has happened. */
 TX_API void tx_group_confirm(struct tx_core *core);
+/*
+ * All that follows the decision, in its order: make the batch durable, confirm, publish, feed those who follow the journal.
+ * The answers may leave when it has returned 0. Else it returns what an effect did.
+ */
+TX_API int	tx_group_complete(struct tx_core *core, const struct tx_effects *effects);
 
 /* Fence a transaction that is refused undecided; 0 if there is no room for a fence, so that nothing may be promised. */
 TX_API int	tx_give_up(struct tx_core *core, const uint8_t *id, uint64_t read_timestamp);

@@ -530,21 +530,6 @@ tx_desk_decide(struct tx_desk *desk, uint64_t bytes_max)
 	return count;
 }
 
-int64_t
-tx_desk_decide_alone(struct tx_desk *desk, uint64_t now, uint64_t bytes_max, uint64_t room, uint64_t position, uint64_t epoch)
-{
-	const struct tx_group *group = tx_group(desk->core);
-
-	if (TX_BATCH_HEADER_BYTES + tx_desk_decidable_bytes(desk, bytes_max) > room)
-		return -1;
-	tx_group_begin(desk->core, now);
-	tx_desk_decide(desk, bytes_max);
-	if (group->records == 0)
-		return 0;
-	tx_group_seal(desk->core, position, epoch);
-	return (int64_t) group->batch_bytes;
-}
-
 static uint64_t
 refuse_of(struct tx_desk *desk, struct connection_list *list, void (*take_out) (struct tx_desk *, struct connection *),
 		  uint64_t arrived_at_most, uint32_t reason, const char *text)

@@ -58,12 +58,6 @@ TX_API void tx_desk_receive(struct tx_desk *desk, uint64_t now);
 TX_API uint64_t tx_desk_decide(struct tx_desk *desk, uint64_t bytes_max);
 /* Bytes that a batch of what tx_desk_decide(bytes_max) would take now can have at most, without the header. */
 TX_API uint64_t tx_desk_decidable_bytes(const struct tx_desk *desk, uint64_t bytes_max);
-/*
- * A group of its own: begin it, decide as tx_desk_decide does, seal the batch for this place in the journal. Returns the
- * length of the batch, 0 if nothing was admitted, or -1 if it could take more than `room`: then nothing has happened.
- */
-TX_API int64_t tx_desk_decide_alone(struct tx_desk *desk, uint64_t now, uint64_t bytes_max, uint64_t room, uint64_t position,
-									uint64_t epoch);
 /* Send the answers to what was decided. */
 TX_API void tx_desk_answer(struct tx_desk *desk);
 /* Send Python's answer, a whole frame, to the request of a connection that is under way; nothing happens if it is gone. */

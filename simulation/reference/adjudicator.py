@@ -41,6 +41,7 @@ from borealis.wire.journal_batch import (
     encode_reservations,
 )
 from borealis.wire.transaction_record import TransactionRecord, decode_outline
+from simulation.effects import VirtualEffects
 from simulation.reference.conflicts import ConflictWindow, Footprint, Generation, footprint_of
 from simulation.reference.outcomes import OutcomeMemory
 
@@ -71,6 +72,8 @@ class Decision:
         self.dropped: list[Relfilenode] = []
         self.sequences: dict[Relfilenode, SequenceState] = {}
         self.reservations: dict[Relfilenode, SequenceReservation] = {}
+        self.position = Position(0)
+        self.batch = b""
 
     @property
     def has_records(self) -> bool:
@@ -78,7 +81,9 @@ class Decision:
 
     def encode(self, position: Position, epoch: Epoch) -> bytes:
         """The batch for this place in the journal; there is at least one record."""
-        return encode_batch(position, epoch, self.records)
+        self.position = position
+        self.batch = bytes(encode_batch(position, epoch, self.records))
+        return self.batch
 
     def admit(self, record: TransactionRecord, footprint: Footprint) -> Committed:
         timestamp = self.last_timestamp = self.next_timestamp
@@ -227,9 +232,6 @@ class ReferenceAdjudicator:
             )
         return decision
 
-    def decide_queue(self, *_: Any) -> None:
-        """There is no shorter way here: `decide` does it."""
-
     def decide_transaction(self, decision: Decision, record: TransactionRecord) -> Answer:
         identifier, read = record.transaction_id, record.read_timestamp
         if read > self._published.acknowledged:
@@ -313,6 +315,15 @@ class ReferenceAdjudicator:
             self._sequences.drop(relfilenode)
         self._sequences.change(decision.sequences)
         return self._published
+
+    def complete(self, effects: VirtualEffects, decision: Decision) -> None:
+        """All that follows the decision, in its order. The answers may leave when this returns."""
+        if not decision.has_records:
+            self.confirm(decision)
+            return
+        effects.persist(decision.batch)
+        effects.publish(self.confirm(decision), self._lease_start)
+        effects.feed(decision.position, decision.batch)
 
     # Forgetting
 

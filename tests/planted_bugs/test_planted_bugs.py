@@ -26,7 +26,6 @@ from borealis.storage.apply import ApplyPlan
 from borealis.storage.collector import Collected
 from borealis.storage.ordered_map import MapWriter, MemoryMap, Table
 from borealis.storage.replica import Replica
-from borealis.wire.journal_batch import decode_batch_header
 from simulation.faults import Fault
 from simulation.reference import adjudicator, conflicts, outcomes
 from simulation.storage_process import SETTINGS, StorageProcess
@@ -94,27 +93,29 @@ def acknowledge_before_persisting(monkeypatch: pytest.MonkeyPatch) -> Parts:
 
 
 def publish_before_persisting(monkeypatch: pytest.MonkeyPatch) -> Parts:
-    class Hasty(TransactionService):
-        def _complete(self, position: Position, batch: bytes, decision: Any = None) -> None:
-            if batch:
-                last = decode_batch_header(batch).last_timestamp
-                self._publish(self._adjudicator.published._replace(acknowledged=last), self._adjudicator.lease_start)
-            super()._complete(position, batch, decision)
+    sound = adjudicator.ReferenceAdjudicator.complete
 
-    del monkeypatch
-    return Parts(make_service=Hasty)
+    def faulty(self: Any, effects: Any, decision: Any) -> None:
+        if decision.has_records:
+            effects.publish(self.published._replace(acknowledged=decision.last_timestamp), self.lease_start)
+        sound(self, effects, decision)
+
+    monkeypatch.setattr(adjudicator.ReferenceAdjudicator, "complete", faulty)
+    return REFERENCE
 
 
 def publish_one_group_late(monkeypatch: pytest.MonkeyPatch) -> Parts:
     class Late(TransactionService):
-        def __init__(self, disk: Any, zones: Any, publish: Any, feed: Any, limits: Any) -> None:
+        def __init__(self, disk: Any, zones: Any, effects: Any, limits: Any) -> None:
             waiting: list[Any] = []
+            publish = effects.publish
 
             def publish_the_one_before(*published: Any) -> None:
                 waiting.append(published)
                 publish(*(waiting.pop(0) if len(waiting) > 1 else waiting[0]))
 
-            super().__init__(disk, zones, publish_the_one_before, feed, limits)
+            effects.publish = publish_the_one_before
+            super().__init__(disk, zones, effects, limits)
 
     del monkeypatch
     return Parts(make_service=Late)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol, TypeAlias
 
 from borealis.adjudicator.core import Core
+from borealis.adjudicator.effects import Effects
 from borealis.adjudicator.limits import AdjudicatorLimits
 from borealis.adjudicator.published import Published
 from borealis.adjudicator.sequences import SequenceState, SequenceTable, restored_state, step
@@ -51,14 +52,6 @@ class Queue(Protocol):
 
     def decide(self, core: Core, bytes_max: int) -> int:
         """Have the first ones decided, until the next would go over `bytes_max`; one at least. Returns how many."""
-
-    def decide_alone(
-        self, core: Core, now: Timestamp, bytes_max: int, room: int, position: Position, epoch: Epoch
-    ) -> bytes | None:
-        """A group of nothing else, in one step: begun, decided and encoded for this place in the journal.
-
-        Empty if nothing was admitted; None if the batch could take more than `room` bytes: then nothing has happened.
-        """
 
 
 class Decision:
@@ -209,14 +202,6 @@ class Adjudicator:
             core.add_record(RecordKind.SEQUENCES, encode_reservations(list(decision.reservations.values())))
         return decision
 
-    def decide_queue(
-        self, now: Timestamp, queue: Queue, bytes_max: int, room: int, position: Position, epoch: Epoch
-    ) -> bytes | None:
-        """Decide only what waits in the queue: its batch, as `Queue.decide_alone` returns it."""
-        if not self._has_lease:
-            raise InvariantViolation("a decision was asked for before the lease")
-        return queue.decide_alone(self._core, now, bytes_max, room, position, epoch)
-
     def _decide_sequence(self, decision: Decision, call: SequenceCall) -> Answer:
         relfilenode = call.relfilenode
         state = decision.sequences.get(relfilenode) or self._sequences.find(relfilenode)
@@ -239,11 +224,19 @@ class Adjudicator:
 
     def confirm(self, decision: Decision | None = None) -> Published:
         """The batch of what was decided is durable (or it has none): it has happened. Returns what to publish."""
+        self._settle_sequences(decision)
+        return self._core.confirm()
+
+    def complete(self, effects: Effects, decision: Decision | None = None) -> None:
+        """Make what was decided and sealed durable, confirm, publish and feed it. The answers may leave then."""
+        self._settle_sequences(decision)
+        effects.check(self._core.complete(effects.address))
+
+    def _settle_sequences(self, decision: Decision | None) -> None:
         for relfilenode in self._core.dropped:
             self._sequences.drop(relfilenode)
         if decision is not None and decision.sequences:
             self._sequences.change(decision.sequences)
-        return self._core.confirm()
 
     def forget(self, now: Timestamp, oldest_active: Timestamp) -> None:
         """Drop what no transaction needs, given a lower bound on the read timestamps in use."""

@@ -25,7 +25,6 @@ from borealis.wire.frames import Octets
 
 _COMMITTED: Final = 1
 _REFUSED: Final = 2
-_string_at: Final = ctypes.string_at
 
 
 def check_record(data: bytes, library: ctypes.PyDLL = c.library) -> None:
@@ -159,16 +158,19 @@ class Core:
         if not self._group.records:
             raise InvariantViolation("a batch without records was asked for")
         self._library.tx_group_seal(self.address, position, epoch)
-        return self.sealed()
-
-    def sealed(self) -> bytes:
-        """The batch that has been sealed."""
-        return _string_at(self._group.batch, self._group.batch_bytes)
+        return ctypes.string_at(self._group.batch, self._group.batch_bytes)
 
     def confirm(self) -> Published:
         """The batch is durable, or there is none: what to publish."""
         self._library.tx_group_confirm(self.address)
         return self.published
+
+    def complete(self, effects: int) -> int:
+        """Make a sealed group durable, confirm, publish and feed it; `effects` is the address of a `library.Effects`.
+
+        Returns 0, or what an effect returned that ended it.
+        """
+        return int(self._library.tx_group_complete(self.address, effects))
 
     # Giving up and forgetting
 

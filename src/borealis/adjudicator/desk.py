@@ -1,7 +1,7 @@
 """The commit desk: the connections of query processors on the commit socket, in C (transaction_library/desk.h).
 
 Transactions never come to Python: they are read, checked, queued, decided and answered there. What Python answers comes
-out of `receive`: questions about outcomes, and calls on sequences.
+out of `receive` and `turn`: questions about outcomes, and calls on sequences.
 """
 
 import ctypes
@@ -9,10 +9,13 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from ctypes import c_int
+from enum import IntEnum
 from typing import Final, NamedTuple, NewType
 
 from borealis.adjudicator import library as c
 from borealis.adjudicator.core import Core
+from borealis.adjudicator.effects import LocalEffects
 from borealis.foundation.errors import InvariantViolation, Malformed, Reason
 from borealis.foundation.identifiers import (
     NANOSECONDS_PER_SECOND,
@@ -50,6 +53,20 @@ class DeskLimits(NamedTuple):
     """Transactions that wait to be decided."""
     reservation_ns_max: int = 300 * NANOSECONDS_PER_SECOND
     """A reservation of tables ends then, whatever its connection does: no transaction lives longer."""
+
+
+class TurnEnd(IntEnum):
+    """enum tx_turn_end: why a turn is over."""
+
+    DONE = 0
+    LONG = 1
+    EVENTS = 2
+    """To be taken with `take_events`; transactions may wait as well."""
+    BEHIND = 3
+    ROOM = 4
+    DROPPED = 5
+    """A group that drops relations is decided and sealed, and is to be completed and answered."""
+    FAILED = 6
 
 
 class Question(NamedTuple):
@@ -102,9 +119,20 @@ class CommitDesk:
         """Read what has arrived: transactions join the queue, the rest is returned."""
         self._library.tx_desk_receive(self._address, now)
         self._events_seen = 0
-        return self._take_events() if self._state.events else []
+        return self.take_events() if self._state.events else []
 
-    def _take_events(self) -> list[Question]:
+    def turn(self, effects: LocalEffects, limits: c.TurnLimits, applied: Position, epoch: Epoch) -> TurnEnd:
+        """Receive, decide, complete and answer as long as there are only plain transactions to be done at once.
+
+        Raises InvariantViolation if an effect fails.
+        """
+        problem = c_int()
+        self._events_seen = 0
+        end = self._library.tx_turn(self._address, effects.journal, limits, applied, epoch, problem)
+        effects.check(problem.value)
+        return TurnEnd(end)
+
+    def take_events(self) -> list[Question]:
         """What has happened since this was called, or something was received."""
         state = self._state
         questions: list[Question] = []
@@ -130,7 +158,7 @@ class CommitDesk:
 
     def _log_dismissals(self) -> None:
         if self._state.events != self._events_seen:
-            self._take_events()
+            self.take_events()
 
     # The queue
 
@@ -169,17 +197,6 @@ class CommitDesk:
         if core is not self._core:
             raise InvariantViolation("a desk was asked to have another core decide")
         return int(self._library.tx_desk_decide(self._address, bytes_max))
-
-    def decide_alone(
-        self, core: Core, now: Timestamp, bytes_max: int, room: int, position: Position, epoch: Epoch
-    ) -> bytes | None:
-        """As `Queue` asks for it."""
-        if core is not self._core:
-            raise InvariantViolation("a desk was asked to have another core decide")
-        length = self._library.tx_desk_decide_alone(self._address, now, bytes_max, room, position, epoch)
-        if length > 0:
-            return core.sealed()
-        return None if length < 0 else b""
 
     # Answers
 

@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeAlias
 
 from borealis.adjudicator.admission import DISK_FULL, STOPPING, STORAGE_BEHIND, TABLE_RESERVED, Admission
-from borealis.adjudicator.desk import CommitDesk, DeskLimits, Question
+from borealis.adjudicator.desk import CommitDesk, DeskLimits, Question, TurnEnd
+from borealis.adjudicator.effects import LocalEffects
 from borealis.adjudicator.follower import Follower
-from borealis.adjudicator.published import Published
+from borealis.adjudicator.library import TurnLimits
 from borealis.adjudicator.reader_slots import read_oldest_timestamp
-from borealis.adjudicator.recent_batches import RecentBatches
 from borealis.adjudicator.service import RoomNeeded, TransactionService
 from borealis.adjudicator.settings import Settings
 from borealis.foundation.clock import Clock
@@ -30,17 +30,14 @@ from borealis.foundation.errors import InvariantViolation
 from borealis.foundation.identifiers import (
     NANOSECONDS_PER_SECOND,
     NO_TIMESTAMP,
-    CatalogVersion,
     Position,
-    SchemaVersion,
     Timestamp,
 )
 from borealis.foundation.pages import TRANSACTIONS_MAGIC, SharedPage, TransactionsWord
 from borealis.journal.disk import LocalDisk
 from borealis.journal.file_journal import NoRoom
 from borealis.journal.reading import JournalView
-from borealis.wire.commit_messages import Answer, Refused, SequenceCall
-from borealis.wire.frames import Octets
+from borealis.wire.commit_messages import Refused, SequenceCall
 from borealis.wire.journal_messages import Applied
 
 _log = logging.getLogger("transactions")
@@ -49,11 +46,14 @@ _SPARE_PAUSE_SECONDS: Final = 0.002
 _SPARE_RETRY_NS: Final = NANOSECONDS_PER_SECOND
 _EXIT_INVARIANT: Final = 70
 _SOCKET_PERMISSIONS: Final = 0o660
-_ACKNOWLEDGED: Final = int(TransactionsWord.ACKNOWLEDGED)
 _BACKLOG: Final = 1024
 _ACCEPTS_PER_TURN: Final = 64
+# In C, before followers and timers have their turn.
+_GROUPS_PER_TURN: Final = 16
 # Descriptors ran out: until then others may have been closed.
 _ACCEPT_PAUSE_SECONDS: Final = 0.1
+
+Adopt: TypeAlias = Callable[[socket.socket], None]
 
 
 def die(error: BaseException) -> NoReturn:
@@ -68,14 +68,10 @@ class TransactionServer:
         self._settings = settings
         self._clock = clock
         self._page = SharedPage.own(settings.run / "transactions.page", TRANSACTIONS_MAGIC)
-        self._published_before: tuple[SchemaVersion, CatalogVersion, Timestamp] | None = None
-        self._recent = RecentBatches(Position(0))
-        self._followers: list[Follower] = []
-        self._service = TransactionService(
-            LocalDisk(), settings.zone_directories, self._publish, self._feed, settings.service
-        )
+        self._effects = LocalEffects(self._page)
+        self._followers: dict[int, Follower] = {}
+        self._service = TransactionService(LocalDisk(), settings.zone_directories, self._effects, settings.service)
         self._check_page()
-        self._recent = RecentBatches(self._service.journal.end)
         self._applied = self._service.journal.end
         self._snapshot = Position(0)
         limits = DeskLimits(
@@ -87,8 +83,11 @@ class TransactionServer:
         self._desk = CommitDesk(self._service.adjudicator.core, limits)
         self._questions: list[Question] = []
         self._admission = Admission(settings.admission)
+        self._turn_limits = TurnLimits(
+            settings.admission.group_bytes_max, settings.admission.lag_bytes_max, _GROUPS_PER_TURN
+        )
         self._loop = asyncio.get_running_loop()
-        self._is_group_due = False
+        self._group_due: asyncio.Handle | None = None
         self._preparation: asyncio.Task[None] | None = None
         self._is_spare_urgent = False
         self._spare_retry = NO_TIMESTAMP
@@ -107,35 +106,36 @@ class TransactionServer:
                 f"missing. To go on without them, remove {self._settings.run / 'transactions.page'}"
             )
 
-    # Effects of the service
-
-    def _publish(self, published: Published, lease_start: Timestamp) -> None:
-        page = self._page
-        if self._published_before != (published.schema_version, published.catalog_version, lease_start):
-            self._published_before = (published.schema_version, published.catalog_version, lease_start)
-            page.store(TransactionsWord.PROCESS_ID, os.getpid())
-            page.store(TransactionsWord.LEASE_START, lease_start)
-            page.store(TransactionsWord.SCHEMA_VERSION, published.schema_version)
-            page.store(TransactionsWord.CATALOG_VERSION, published.catalog_version)
-            page.fence()
-        page.store(_ACKNOWLEDGED, published.acknowledged)
-
-    def _feed(self, position: Position, batch: Octets) -> None:
-        self._recent.add(position, batch)
-        for follower in self._followers:
-            follower.offer(position, batch)
-
     # Groups
 
     def _receive(self) -> None:
         """Something has arrived on the commit socket."""
         try:
-            questions = self._desk.receive(self._clock.now())
-            if questions:
-                self._take_in(questions)
-            self._run_group()
+            if self._questions or self._admission.is_room_awaited:
+                self._take_in(self._desk.receive(self._clock.now()))
+                self._run_group()
+            else:
+                self._turn()
         except BaseException as error:
             die(error)
+
+    def _turn(self) -> None:
+        """As `_run_group`, for as long as there are only plain transactions."""
+        desk = self._desk
+        end = desk.turn(self._effects, self._turn_limits, self._applied, self._service.epoch)
+        if end is TurnEnd.DROPPED:
+            self._service.complete()
+            desk.answer()
+        self._look_after_journal()
+        if end is TurnEnd.EVENTS:
+            self._take_in(desk.take_events())
+            self._run_group()
+        elif end in (TurnEnd.BEHIND, TurnEnd.ROOM):
+            self._run_group()
+        else:
+            self._schedule_group()
+            if desk.held:
+                self._watch_expiry()
 
     def _take_in(self, questions: list[Question]) -> None:
         """Those that need the journal may have to wait; whoever asked may be gone by then."""
@@ -145,16 +145,15 @@ class TransactionServer:
         self._questions += questions[:room]
 
     def _run_later(self) -> None:
-        self._is_group_due = False
+        self._group_due = None
         try:
             self._run_group()
         except BaseException as error:
             die(error)
 
     def _schedule_group(self) -> None:
-        if not self._is_group_due and (self._desk.queued or self._questions):
-            self._is_group_due = True
-            self._loop.call_soon(self._run_later)
+        if self._group_due is None and (self._desk.queued or self._questions):
+            self._group_due = self._loop.call_soon(self._run_later)
 
     def _run_group(self) -> None:
         admission, desk = self._admission, self._desk
@@ -178,13 +177,9 @@ class TransactionServer:
 
     def _decide(self, queue: CommitDesk | None, questions: list[Question]) -> None:
         now, bytes_max = self._clock.now(), self._settings.admission.group_bytes_max
-        answers: list[Answer] = []
+        requests = [question.request for question in questions]
         try:
-            if questions or queue is None:
-                requests = [question.request for question in questions]
-                answers = self._service.run_group(now, requests, queue, bytes_max)
-            else:
-                self._service.run_queue(now, queue, bytes_max)
+            answers = self._service.run_group(now, requests, queue, bytes_max)
         except RoomNeeded as needed:
             self._questions = questions + self._questions
             self._admission.await_room()
@@ -194,7 +189,13 @@ class TransactionServer:
         self._desk.answer()
         for question, answer in zip(questions, answers, strict=True):
             self._desk.reply(question.connection, question.number, answer)
-        if self._preparation is None and self._service.journal.is_spare_due and now > self._spare_retry:
+        self._look_after_journal()
+
+    def _look_after_journal(self) -> None:
+        """The journal may have grown."""
+        for descriptor, position, sent in self._effects.take_fallen():
+            self._followers[descriptor].fall_behind(position, sent)
+        if self._preparation is None and self._service.journal.is_spare_due and self._clock.now() > self._spare_retry:
             self._prepare_spare(0, is_urgent=False)
         if self._maintenance is None:
             self._schedule_maintenance()
@@ -263,17 +264,15 @@ class TransactionServer:
     def journal_view(self) -> JournalView:
         return self._service.journal_view
 
-    @property
-    def recent(self) -> RecentBatches:
-        return self._recent
-
     def add_follower(self, follower: Follower) -> None:
-        if follower not in self._followers:
-            self._followers.append(follower)
+        self._followers[follower.descriptor] = follower
 
     def remove_follower(self, follower: Follower) -> None:
-        if follower in self._followers:
-            self._followers.remove(follower)
+        self._effects.unfollow(follower.descriptor)
+        del self._followers[follower.descriptor]
+
+    def feed_live(self, follower: Follower) -> None:
+        self._effects.follow(follower.descriptor)
 
     def note_applied(self, applied: Applied) -> None:
         self._applied = applied.position
@@ -295,8 +294,6 @@ class TransactionServer:
             oldest = min(read_oldest_timestamp(self._settings.run) or acknowledged, self._acknowledged_before)
             self._acknowledged_before = acknowledged
             self._service.forget(self._clock.now(), oldest)
-            positions = [position for follower in self._followers if (position := follower.next_position) is not None]
-            self._recent.forget(min(positions, default=self._service.journal.end))
             self._truncate()
             self._schedule_maintenance()
         except BaseException as error:
@@ -319,44 +316,45 @@ class TransactionServer:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
         run = self._settings.run
-        commits = self._serve_commits(run / "commit.sock")
-        followers = await _serve_followers(run / "journal.sock", lambda: Follower(self))
+        commits = self._serve(run / "commit.sock", self._desk.adopt)
+        self._loop.add_reader(self._desk.descriptor, self._receive)
+        followers = self._serve(run / "journal.sock", lambda connection: self.add_follower(Follower(self, connection)))
         self._schedule_maintenance()
         gc.collect()
         gc.freeze()
         print("ready", flush=True)
         await stop.wait()
-        followers.close()
-        self._loop.remove_reader(commits)
-        commits.close()
+        for listener in (commits, followers):
+            self._loop.remove_reader(listener)
+            listener.close()
         await self._stop()
 
-    def _serve_commits(self, path: Path) -> socket.socket:
-        _make_way(path)
+    def _serve(self, path: Path, adopt: Adopt) -> socket.socket:
+        with suppress(FileNotFoundError):
+            path.unlink()  # of a former life: the lock on the journal says that nobody serves it
         listener = socket.socket(socket.AF_UNIX)
         listener.setblocking(False)
         listener.bind(str(path))
         path.chmod(_SOCKET_PERMISSIONS)
         listener.listen(_BACKLOG)
-        self._loop.add_reader(listener, self._accept, listener)
-        self._loop.add_reader(self._desk.descriptor, self._receive)
+        self._loop.add_reader(listener, self._accept, listener, adopt)
         return listener
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket, adopt: Adopt) -> None:
         try:
             for _ in range(_ACCEPTS_PER_TURN):
                 connection, _address = listener.accept()
-                self._desk.adopt(connection)
+                adopt(connection)
         except (BlockingIOError, ConnectionAbortedError, InterruptedError):
             return
         except OSError as error:
             _log.error("a connection cannot be accepted: %s", error)
             self._loop.remove_reader(listener)
-            self._loop.call_later(_ACCEPT_PAUSE_SECONDS, self._accept_again, listener)
+            self._loop.call_later(_ACCEPT_PAUSE_SECONDS, self._accept_again, listener, adopt)
 
-    def _accept_again(self, listener: socket.socket) -> None:
+    def _accept_again(self, listener: socket.socket, adopt: Adopt) -> None:
         if listener.fileno() >= 0:
-            self._loop.add_reader(listener, self._accept, listener)
+            self._loop.add_reader(listener, self._accept, listener, adopt)
 
     async def _stop(self) -> None:
         if self._preparation is not None:
@@ -365,23 +363,12 @@ class TransactionServer:
         self._refuse_all(STOPPING)
         self._desk.refuse_held(STOPPING)
         self._loop.remove_reader(self._desk.descriptor)
+        for due in (self._group_due, self._expiry, self._maintenance):
+            if due is not None:
+                due.cancel()
         self._desk.close()
-        for follower in list(self._followers):
+        for follower in list(self._followers.values()):
             follower.close()
-        for timer in (self._expiry, self._maintenance):
-            if timer is not None:
-                timer.cancel()
         self._service.close()
+        self._effects.close()
         self._page.close()
-
-
-def _make_way(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        path.unlink()  # of a former life: the lock on the journal says that nobody serves it
-
-
-async def _serve_followers(path: Path, make_follower: Callable[[], asyncio.Protocol]) -> asyncio.AbstractServer:
-    _make_way(path)
-    server = await asyncio.get_running_loop().create_unix_server(make_follower, path, backlog=_BACKLOG)
-    path.chmod(_SOCKET_PERMISSIONS)
-    return server

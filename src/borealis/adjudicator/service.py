@@ -1,17 +1,18 @@
 """The transaction service: adjudicator and journal together, and the order of the steps of a commit.
 
-The one place that says what happens after what: decide, make durable, confirm, publish, feed the followers, and only
-then answer. The network shell and the simulation both drive this class, one with the local disk and sockets, the other
-with a virtual world. It is synchronous: while a group is on its way nothing else happens in the service.
+Decide, then complete: make durable, confirm, publish, feed the followers (`tx_group_complete` in C has that order), and
+only then answer. The network shell and the simulation both drive this class, one with effects on local disk and
+sockets, the other with those on a virtual world. It is synchronous: while a group is on its way nothing else happens in
+the service.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from borealis.adjudicator.adjudicator import GROUP_BYTES_MAX, Adjudicator, Decision, Queue, Request
+from borealis.adjudicator.adjudicator import GROUP_BYTES_MAX, Adjudicator, Queue, Request
+from borealis.adjudicator.effects import Effects
 from borealis.adjudicator.limits import AdjudicatorLimits
-from borealis.adjudicator.published import Published
 from borealis.foundation.errors import BorealisError, Malformed
 from borealis.foundation.identifiers import Epoch, Position, Timestamp
 from borealis.journal.disk import Disk
@@ -19,18 +20,11 @@ from borealis.journal.file_journal import SEGMENT_BYTES_DEFAULT, FileJournal
 from borealis.journal.reading import JournalView
 from borealis.journal.recovery import JournalDamaged, Replay
 from borealis.wire.commit_messages import Answer, Refused, SequenceCall
-from borealis.wire.frames import Octets
 from borealis.wire.journal_batch import BATCH_HEADER_BYTES, Checkpoint, batch_length, encode_batch
 from borealis.wire.transaction_record import TransactionRecord
 
 # What a sequence call can add to a batch: its reservation, and its share of the record around it.
 _SEQUENCE_BYTES: Final = 64
-
-Publish: TypeAlias = Callable[[Published, Timestamp], None]
-"""Makes versions and acknowledged timestamp visible to readers; the second argument is the start of the lease."""
-
-Feed: TypeAlias = Callable[[Position, Octets], None]
-"""Offers a durable batch to those who follow the journal."""
 
 
 class RoomNeeded(BorealisError):  # noqa: N818 - a request to the caller
@@ -53,14 +47,12 @@ class TransactionService:
         self,
         disk: Disk,
         zones: Sequence[Path],
-        publish: Publish,
-        feed: Feed,
+        effects: Effects,
         limits: ServiceLimits | None = None,
         make_adjudicator: Callable[..., Adjudicator] = Adjudicator,
     ) -> None:
         self._limits = limits or ServiceLimits()
-        self._publish = publish
-        self._feed = feed
+        self._effects = effects
         self._make_adjudicator = make_adjudicator
         self._adjudicator = make_adjudicator(limits=self._limits.adjudicator)
         try:
@@ -91,6 +83,10 @@ class TransactionService:
         return self._journal
 
     @property
+    def epoch(self) -> Epoch:
+        return self._epoch
+
+    @property
     def journal_view(self) -> JournalView:
         journal = self._journal
         return JournalView(journal.disk, journal.zones, journal.segments, journal.end)
@@ -112,8 +108,9 @@ class TransactionService:
         batch = encode_batch(position, self._epoch, [record])
         self._journal.append(batch)
         self._adjudicator.begin_lease(record)
-        self._publish(self._adjudicator.published, self._adjudicator.lease_start)
-        self._feed(position, batch)
+        self._effects.attach(self._journal)
+        self._effects.publish(self._adjudicator.published, self._adjudicator.lease_start)
+        self._effects.feed(position, batch)
 
     def run_group(
         self,
@@ -132,30 +129,14 @@ class TransactionService:
             length += BATCH_HEADER_BYTES + queue.decidable_bytes(bytes_max)
         self._make_room(length)
         decision = self._adjudicator.decide(now, requests, queue, bytes_max)
-        position = self._journal.end
-        self._complete(position, decision.encode(position, self._epoch) if decision.has_records else b"", decision)
+        if decision.has_records:
+            decision.encode(self._journal.end, self._epoch)
+        self._adjudicator.complete(self._effects, decision)
         return decision.answers
 
-    def run_queue(self, now: Timestamp, queue: Queue, bytes_max: int = GROUP_BYTES_MAX) -> None:
-        """`run_group` for what is first in the queue, and nothing else: what a busy cluster does nearly always."""
-        journal = self._journal
-        position = journal.end
-        batch = self._adjudicator.decide_queue(now, queue, bytes_max, journal.room, position, self._epoch)
-        if batch is None:
-            self.run_group(now, (), queue, bytes_max)
-        else:
-            self._complete(position, batch)
-
-    def _complete(self, position: Position, batch: bytes, decision: Decision | None = None) -> None:
-        # Persist before anybody can learn of it, publish before the answers: a reader that begins after an answer
-        # must find the timestamp.
-        adjudicator = self._adjudicator
-        if batch:
-            self._journal.append(batch)
-            self._publish(adjudicator.confirm(decision), adjudicator.lease_start)
-            self._feed(position, batch)
-        else:
-            adjudicator.confirm(decision)
+    def complete(self) -> None:
+        """Complete a group that was decided and sealed elsewhere."""
+        self._adjudicator.complete(self._effects)
 
     def give_up(self, request: Request, refusal: Refused) -> Answer:
         """The answer to a request that is refused undecided."""
@@ -169,7 +150,8 @@ class TransactionService:
         if not journal.has_spare_for(length, checkpoint):
             raise RoomNeeded(journal.spare_bytes_for(length, checkpoint))
         batch = journal.rotate(self._epoch, checkpoint)
-        self._feed(Position(journal.end - len(batch)), batch)
+        self._effects.attach(journal)
+        self._effects.feed(Position(journal.end - len(batch)), batch)
 
     def forget(self, now: Timestamp, oldest_active: Timestamp) -> None:
         """Let go of what no running transaction needs; `oldest_active` bounds their read timestamps from below."""

@@ -103,6 +103,11 @@ class FileJournal:
         return self._disk
 
     @property
+    def files(self) -> Sequence[DiskFile]:
+        """Of the current segment, one in each zone."""
+        return self._files
+
+    @property
     def room(self) -> int:
         """Bytes that are left in the current segment."""
         return self._limit - self._end
@@ -132,6 +137,14 @@ class FileJournal:
         offset = self._end - self._segments[-1].header.first_position
         self._write_durably(offset, batch)
         self._end = Position(self._end + len(batch))
+
+    def note_end(self, end: Position) -> None:
+        """Somebody who was given the files has appended durably up to there, within the segment."""
+        if not self._end <= end <= self._limit:
+            raise InvariantViolation(
+                f"the journal was continued from {self._end} to {end}, its segment ends at {self._limit}"
+            )
+        self._end = end
 
     def _write_durably(self, offset: int, data: Octets) -> None:
         try:

@@ -12,7 +12,7 @@ import pytest
 
 from borealis.adjudicator.limits import OutcomeLimits
 from borealis.foundation.errors import Reason
-from borealis.foundation.identifiers import Epoch, Position, Timestamp, TransactionId
+from borealis.foundation.identifiers import Timestamp
 from borealis.wire.commit_messages import (
     CommitFrame,
     Committed,
@@ -20,11 +20,8 @@ from borealis.wire.commit_messages import (
     Refused,
 )
 from borealis.wire.frames import FRAME_HEADER, encode_frame
-from borealis.wire.journal_batch import BATCH_HEADER_BYTES, decode_batch
-from borealis.wire.transaction_record import encode_transaction
 from tests.unit.adjudicator.desk_driving import (
     BEHIND,
-    LEASE,
     LIMITS,
     MEBIBYTE,
     Dismissed,
@@ -210,62 +207,6 @@ def test_one_connection_is_read_in_turns(service: Service) -> None:
         assert service.is_readable
     service.desk.receive(service.now)
     assert not service.is_readable
-
-
-# A group of its own
-
-
-def test_a_group_of_its_own_is_the_same_batch_as_one_in_steps(make: Make) -> None:
-    in_steps, alone = make(), make()
-    batches = []
-    for service in (in_steps, alone):
-        peers = service.connect_many(3)
-        for number, peer in enumerate(peers):
-            key = b"\x10\0\0\0\1" + (b"same" if number else b"other")
-            record = encode_transaction(TransactionId(bytes(15) + bytes([number])), LEASE, writes=[(1, key, b"v")])
-            peer.post(CommitFrame.COMMIT, record)
-            service.receive()
-        now, position, epoch = Timestamp(LEASE + 5), Position(4096), Epoch(7)
-        if service is alone:
-            batch = service.desk.decide_alone(service.core, now, 2**30, 2**20, position, epoch)
-            assert batch is not None
-            batches.append(batch)
-        else:
-            service.core.begin_group(now)
-            service.desk.decide(service.core, 2**30)
-            batches.append(service.core.seal(position, epoch))
-        service.core.confirm()
-        service.desk.answer()
-        answers = [peer.answer() for peer in peers]
-        assert [type(answer) for answer in answers] == [Committed, Committed, Refused]
-    assert batches[0] == batches[1]
-    assert decode_batch(batches[1]).header.position == 4096
-
-
-def test_a_group_of_its_own_needs_room_for_all_that_may_be_admitted(service: Service) -> None:
-    peer = service.connect()
-    record = service.record()
-    peer.post(CommitFrame.COMMIT, record)
-    service.receive()
-    least = BATCH_HEADER_BYTES + service.desk.decidable_bytes(2**30)
-    arguments = (service.core, Timestamp(LEASE + 5), 2**30)
-    assert service.desk.decide_alone(*arguments, least - 1, Position(0), Epoch(1)) is None
-    assert service.desk.queued == 1
-    batch = service.desk.decide_alone(*arguments, least, Position(0), Epoch(1))
-    assert batch is not None
-    assert len(batch) == least
-
-
-def test_a_group_of_its_own_that_admits_nothing_has_no_batch(service: Service) -> None:
-    peer = service.connect()
-    peer.post(CommitFrame.COMMIT, service.record(read=LEASE - 1))
-    service.receive()
-    assert service.desk.decide_alone(service.core, Timestamp(LEASE + 5), 2**30, 2**20, Position(0), Epoch(1)) == b""
-    service.core.confirm()
-    service.desk.answer()
-    answer = peer.answer()
-    assert isinstance(answer, Refused)
-    assert answer.reason is Reason.FORGOTTEN
 
 
 def test_a_copy_of_what_has_committed_is_not_called_refused(service: Service) -> None:
