@@ -125,6 +125,34 @@ BUGS = [
     CoreBug("no padding", [("core.c", "size_t\t\tpadding = -length % ALIGNMENT;", "size_t\t\tpadding = 0;")]),
 ]
 
+# The comparison with the reference does not see them: it has no effects.
+ORDER_BUGS = [
+    CoreBug(
+        "published before it is durable",
+        [
+            (
+                "core.c",
+                "\tproblem = effects->persist(",
+                "\tconfirm(core);\n\tproblem = effects->publish(effects->context, &core->state);\n\tif (problem != 0)\n"
+                "\t\treturn problem;\n\tproblem = effects->persist(",
+            )
+        ],
+        ("a process ended",),
+        KILLS,
+    ),
+    CoreBug(
+        "published before it is confirmed",
+        [
+            (
+                "core.c",
+                "\tconfirm(core);\n\tproblem = effects->publish(effects->context, &core->state);\n",
+                "\tproblem = effects->publish(effects->context, &core->state);\n\tconfirm(core);\n",
+            )
+        ],
+        ("stale read", "G-single-realtime"),
+    ),
+]
+
 
 @pytest.fixture
 def faulty_core(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CoreBug:
@@ -156,3 +184,8 @@ def test_a_bug_in_the_core_is_caught(faulty_core: CoreBug) -> None:
         list(map(long_history, LIMITS))
     if faulty_core.caught_as:
         catch(Parts(), faulty_core.faults, faulty_core.caught_as)
+
+
+@pytest.mark.parametrize("faulty_core", ORDER_BUGS, ids=lambda bug: bug.name, indirect=True)
+def test_a_wrong_order_of_steps_is_caught(faulty_core: CoreBug) -> None:
+    catch(Parts(), faulty_core.faults, faulty_core.caught_as)
