@@ -59,6 +59,9 @@ tx_turn(struct tx_desk *desk, struct tx_journal *journal, const struct tx_turn_l
 			return end;
 		if (state->events > 0)
 			return TX_TURN_EVENTS;
+		/* Followers that are behind are others' to look after. */
+		if (tx_journal_state(journal)->fallen_count > 0)
+			return TX_TURN_LONG;
 	}
 	return TX_TURN_LONG;
 }

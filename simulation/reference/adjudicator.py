@@ -79,11 +79,10 @@ class Decision:
     def has_records(self) -> bool:
         return bool(self.records)
 
-    def encode(self, position: Position, epoch: Epoch) -> bytes:
-        """The batch for this place in the journal; there is at least one record."""
+    def seal(self, position: Position, epoch: Epoch) -> None:
+        """Finish the batch, for this place in the journal; there is at least one record."""
         self.position = position
         self.batch = bytes(encode_batch(position, epoch, self.records))
-        return self.batch
 
     def admit(self, record: TransactionRecord, footprint: Footprint) -> Committed:
         timestamp = self.last_timestamp = self.next_timestamp

@@ -70,9 +70,14 @@ class Decision:
         """Whether there is a batch, which must become durable."""
         return self._core.has_records
 
-    def encode(self, position: Position, epoch: Epoch) -> bytes:
-        """The batch, for this place in the journal."""
-        return self._core.seal(position, epoch)
+    def seal(self, position: Position, epoch: Epoch) -> None:
+        """Finish the batch, for this place in the journal."""
+        self._core.seal(position, epoch)
+
+    @property
+    def batch(self) -> bytes:
+        """A copy of what was sealed, until it is confirmed."""
+        return self._core.batch
 
 
 class Adjudicator:

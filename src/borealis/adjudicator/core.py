@@ -153,11 +153,15 @@ class Core:
         count = group.dropped_count
         return [Relfilenode(relfilenode) for relfilenode in group.dropped[:count]] if count else []
 
-    def seal(self, position: Position, epoch: Epoch) -> bytes:
-        """The batch of the group, for this place in the journal."""
+    def seal(self, position: Position, epoch: Epoch) -> None:
+        """Finish the batch of the group, for this place in the journal."""
         if not self._group.records:
             raise InvariantViolation("a batch without records was asked for")
         self._library.tx_group_seal(self.address, position, epoch)
+
+    @property
+    def batch(self) -> bytes:
+        """A copy of the batch that was sealed, until the group is confirmed."""
         return ctypes.string_at(self._group.batch, self._group.batch_bytes)
 
     def confirm(self) -> Published:

@@ -130,7 +130,7 @@ class TransactionService:
         self._make_room(length)
         decision = self._adjudicator.decide(now, requests, queue, bytes_max)
         if decision.has_records:
-            decision.encode(self._journal.end, self._epoch)
+            decision.seal(self._journal.end, self._epoch)
         self._adjudicator.complete(self._effects, decision)
         return decision.answers
 

@@ -167,7 +167,8 @@ class Service:
         if not self.core.has_records:
             self.core.confirm()
             return []
-        batch = self.core.seal(Position(0), Epoch(1))
+        self.core.seal(Position(0), Epoch(1))
+        batch = self.core.batch
         self.core.confirm()
         records = decode_batch(batch).records
         payloads = [bytes(record.payload) for record in records if record.kind == RecordKind.TRANSACTION]

@@ -116,7 +116,10 @@ class Driver:
 
 def records_of(decision: AnyDecision) -> list[JournalRecord]:
     """What goes into the journal; to be asked for before the decision is confirmed."""
-    return decode_batch(decision.encode(Position(0), Epoch(1))).records if decision.has_records else []
+    if not decision.has_records:
+        return []
+    decision.seal(Position(0), Epoch(1))
+    return decode_batch(decision.batch).records
 
 
 def window_floor(adjudicator: AnyAdjudicator) -> Timestamp:

@@ -255,8 +255,10 @@ class History:
         assert list(map(_blurred, decision.answers)) == list(map(_blurred, expected.answers))
         assert decision.has_records == expected.has_records
         if expected.has_records:
-            batch = expected.encode(self._position, EPOCH)
-            assert bytes(decision.encode(self._position, EPOCH)) == batch
+            for each in (expected, decision):
+                each.seal(self._position, EPOCH)
+            batch = expected.batch
+            assert decision.batch == batch
             self._journal += decode_batch(batch).records
             self._position = Position(self._position + len(batch))
         assert production.confirm(decision) == reference.confirm(expected)
