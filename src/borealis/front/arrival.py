@@ -17,6 +17,7 @@ from borealis.foundation.errors import InvariantViolation
 from borealis.front import errand, login
 from borealis.front.errand import Errand
 from borealis.front.login import SUPERUSER, BackendKind, Login
+from borealis.front.poller import Timer
 from borealis.front.session import Records
 from borealis.front.session_state import Parameters
 from borealis.tls import TlsError, cleanse
@@ -45,6 +46,7 @@ class Arrival:
         "_on_refused",
         "_on_taken",
         "_state",
+        "_timer",
         "_tls_state",
         "_version",
         "_waits_for",
@@ -76,6 +78,7 @@ class Arrival:
         self._has_place = False
         """One that is ours and not yet a session's."""
         self._is_over = False
+        self._timer: Timer | None = None
 
     def start(self) -> None:
         front = self._front
@@ -92,7 +95,6 @@ class Arrival:
             return
         self._login = decision
         self._state = front.states.begin(decision.settings)
-        front.poller.call_at(front.poller.now_ns + front.settings.access_check_ns, self._give_up)
         self._version = front.catalog_version.read()
         generation = front.role_settings.find(decision.kind.user, self._version)
         if decision.needs_mapping or generation is None:
@@ -101,9 +103,12 @@ class Arrival:
             self._look_for_greeting(generation)
 
     def _ask_for(self, kind: BackendKind) -> None:
+        front = self._front
+        if self._timer is None:
+            self._timer = front.poller.call_at(front.poller.now_ns + front.settings.access_check_ns, self._give_up)
         self._waits_for = kind
-        state = self._front.states.blank if kind == _ASKING else self._state
-        self._front.want(self, kind, state)
+        state = front.states.blank if kind == _ASKING else self._state
+        front.want(self, kind, state)
 
     def _look_for_greeting(self, generation: int) -> None:
         assert self._login is not None
@@ -185,8 +190,7 @@ class Arrival:
     # The answer.
 
     def _give_up(self) -> None:
-        if not self._is_over:
-            self._refuse(login.unavailable())
+        self._refuse(login.unavailable())
 
     def abandon(self) -> None:
         """The relay is gone. It had not been told, so that nobody counts on the session."""
@@ -202,6 +206,8 @@ class Arrival:
 
     def _end(self) -> None:
         self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
         if self._waits_for is not None:
             self._front.withdraw(self, self._waits_for)
             self._waits_for = None

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from borealis.front.byte_pipe import PeerGone, read_some, stop_writing, write_some
-from borealis.front.poller import READ, WRITE
+from borealis.front.poller import READ, WRITE, Timer
 
 if TYPE_CHECKING:
     from borealis.front.front import Front
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Farewell:
     """Owns the descriptor, which no poller knows any more."""
 
-    __slots__ = ("_descriptor", "_front", "_is_closed", "_unsent", "_waits")
+    __slots__ = ("_descriptor", "_front", "_is_closed", "_timer", "_unsent", "_waits")
 
     def __init__(self, front: Front, descriptor: int, last: bytes, *, waits: bool) -> None:
         self._front = front
@@ -27,6 +27,7 @@ class Farewell:
         self._unsent = last
         self._waits = waits
         self._is_closed = False
+        self._timer: Timer | None = None
 
     def start(self) -> None:
         try:
@@ -43,7 +44,7 @@ class Farewell:
         if not self._unsent:
             stop_writing(self._descriptor)
         front.poller.add(self._descriptor, self, READ | (WRITE if self._unsent else 0))
-        front.poller.call_at(front.poller.now_ns + front.settings.farewell_ns, self._close)
+        self._timer = front.poller.call_at(front.poller.now_ns + front.settings.farewell_ns, self._close)
 
     def ready(self, events: int) -> None:
         try:
@@ -60,6 +61,8 @@ class Farewell:
     def _close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
+            if self._timer is not None:
+                self._timer.cancel()
             self._front.farewells -= 1
             self._front.poller.remove(self._descriptor)
             os.close(self._descriptor)

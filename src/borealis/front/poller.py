@@ -22,11 +22,23 @@ class Handler(Protocol):
     def ready(self, events: int) -> None: ...
 
 
+class Timer:
+    """A call to come. Once it is cancelled it keeps nothing alive."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        self.call = None
+
+
 class Poller:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
-        self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._timers: list[tuple[int, int, Timer]] = []
         self._numbers = itertools.count()
         self.now_ns = time.monotonic_ns()
         """When the current round began."""
@@ -48,8 +60,10 @@ class Poller:
         self._epoll.unregister(descriptor)
         del self._handlers[descriptor]
 
-    def call_at(self, when_ns: int, call: Callable[[], None]) -> None:
-        heapq.heappush(self._timers, (when_ns, next(self._numbers), call))
+    def call_at(self, when_ns: int, call: Callable[[], None]) -> Timer:
+        timer = Timer(call)
+        heapq.heappush(self._timers, (when_ns, next(self._numbers), timer))
+        return timer
 
     def run_once(self) -> None:
         """One round: waits until something happens, and does what follows from it."""
@@ -60,7 +74,9 @@ class Poller:
                 handler.ready(events)
         self.now_ns = time.monotonic_ns()
         while self._timers and self._timers[0][0] <= self.now_ns:
-            heapq.heappop(self._timers)[2]()
+            call = heapq.heappop(self._timers)[2].call
+            if call is not None:
+                call()
 
     def _timeout_s(self) -> float | None:
         if not self._timers:
