@@ -67,10 +67,10 @@ DOOR extern void tls_session_set_rekey_after(Session *session, uint64_t records)
 DOOR extern void tls_session_close(Session *session);
 
 /*
- * A new built-in function for decrypt or encrypt (python_calls.c), which puts its
+ * A new built-in function (python_calls.c: the Call of this number), which puts its
  * results into `results`; NULL without an exception: this is no CPython.
  */
-DOOR extern void *tls_python_function(int is_decrypt, unsigned char *results);
+DOOR extern void *tls_python_function(int number, unsigned char *results);
 
 /* State (docs/formats.md, "TLS state"). */
 DOOR extern size_t tls_session_state_bytes(const Session *session);

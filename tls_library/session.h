@@ -77,6 +77,7 @@ typedef struct Session
 #define PEER_ALERT			(-256)	/* minus the alert that the peer sent */
 #define SESSION_UNUSABLE	(-600)	/* failed, closed or exported before */
 #define OUT_OF_MEMORY		(-601)
+#define STREAM_ENDED		(-602)	/* the peer's, with or without its close_notify */
 /* Beside the number of bytes. */
 #define RESULT_PEER_CLOSED	(INT64_C(1) << 40)
 

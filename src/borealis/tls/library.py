@@ -81,20 +81,24 @@ result_view: Final = memoryview(_result)
 result_address: Final = ctypes.addressof(ctypes.c_char.from_buffer(_result))
 
 
-def _built_in(*, is_decrypt: bool) -> Callable[[int, bytes], bytes | int]:
+def _built_in(number: int) -> Callable[..., bytes | int]:
     prototype = ctypes.PYFUNCTYPE(ctypes.py_object, c_int, c_void_p)
     make = prototype(("tls_python_function", library))
     try:
-        function: Callable[[int, bytes], bytes | int] = make(is_decrypt, result_address)
+        function: Callable[..., bytes | int] = make(number, result_address)
     except ValueError as error:
         raise TlsUnavailable("the TLS library does not find Python's own functions in this process") from error
     return function
 
 
-decrypt: Final = _built_in(is_decrypt=True)
+decrypt: Final[Callable[[int, bytes], bytes | int]] = _built_in(0)
 """(handle, at most INPUT_BYTES_MAX) → bytes, or a number with its bytes in the result buffer."""
-encrypt: Final = _built_in(is_decrypt=False)
+encrypt: Final[Callable[[int, bytes], bytes | int]] = _built_in(1)
 """The same, for the other direction."""
+receive: Final[Callable[[int, int, int], bytes | int]] = _built_in(2)
+"""(handle, descriptor, at most so many) → as `decrypt`, of what a socket has. Raises OSError."""
+send: Final[Callable[[int, bytes, int], bytes | int]] = _built_in(3)
+"""(handle, at most INPUT_BYTES_MAX, descriptor) → what a socket did not take of the records. Raises OSError."""
 
 
 def address_of(buffer: bytearray | memoryview) -> int:

@@ -11,13 +11,16 @@ from borealis.tls.library import (
     decrypt,
     encrypt,
     library,
+    receive,
     result_address,
     result_view,
+    send,
 )
 
 _COUNT_MASK: Final = 2**40 - 1
 _PEER_ALERT: Final = -256
 _UNUSABLE: Final = -600
+_STREAM_ENDED: Final = -602
 
 _ALERTS: Final = {
     10: "a message that has no place here",
@@ -61,8 +64,16 @@ class TlsSession:
         if len(data) > INPUT_BYTES_MAX:
             return b"".join(map(self.decrypt, _pieces(data)))
         result = decrypt(self._handle, data)
-        if type(result) is bytes:
-            return result
+        return result if type(result) is bytes else self._take_last(result)
+
+    def receive(self, descriptor: int, maximum: int) -> bytes:
+        """As `decrypt`, of what this socket has now, at most so much; it must not block. Raises OSError and TlsError,
+        and EOFError at the end of the stream."""
+        result = receive(self._handle, descriptor, maximum)
+        return result if type(result) is bytes else self._take_last(result)
+
+    def _take_last(self, result: bytes | int) -> bytes:
+        """The data before the end of the peer's side. Raises what went wrong, if that is the result."""
         assert type(result) is int
         if result < 0:
             self._raise(result)
@@ -80,6 +91,24 @@ class TlsSession:
             return result
         assert type(result) is int
         return self._raise(result)
+
+    def send(self, descriptor: int, data: bytes) -> bytes:
+        """Writes `data` to this socket, which must not block; returns what it did not take, encrypted. Raises OSError
+        and TlsError; the session is of no use then."""
+        if len(data) > INPUT_BYTES_MAX:
+            return self._send_pieces(descriptor, _pieces(data))
+        result = send(self._handle, data, descriptor)
+        if type(result) is bytes:
+            return result
+        assert type(result) is int
+        return self._raise(result)
+
+    def _send_pieces(self, descriptor: int, pieces: list[bytes]) -> bytes:
+        for at, piece in enumerate(pieces):
+            unsent = self.send(descriptor, piece)
+            if unsent:
+                return unsent + b"".join(map(self.encrypt, pieces[at + 1 :]))
+        return b""
 
     def encrypt_buffer(self, buffer: bytearray) -> bytes:
         """As `encrypt`, for a buffer that holds secrets: no copy of it is made. Raises TlsError."""
@@ -142,6 +171,8 @@ class TlsSession:
         return self._handle
 
     def _raise(self, result: int) -> NoReturn:
+        if result == _STREAM_ENDED:
+            raise EOFError("the connection was closed")
         if result <= _UNUSABLE or not self._handle:
             raise TlsError("this TLS session has ended" if result == _UNUSABLE else "there is no memory")
         if result <= _PEER_ALERT:
