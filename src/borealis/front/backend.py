@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _PINNED: Final = b" pinned"
 _READ_AT_ONCE_BYTES: Final = 8192 if sys.platform == "linux" else 0
 """What was sent in one piece up to this size, Postgres has read whole (PQ_RECV_BUFFER_SIZE) or not at all."""
+_FAREWELLS: Final = frozenset((messages.ERROR, messages.NOTICE))
 _FATAL: Final = frozenset(("FATAL", "PANIC"))
 _CRASH_OF_ANOTHER: Final = "57P02"
 _NO_LOGIN: Final = LoginSettings(())
@@ -272,12 +273,13 @@ class Backend:
             self._receive_errand(self._errand, data)
             return
         if self._offered_bytes is not None:
-            if _is_farewell(data):
+            if data[0] in _FAREWELLS and _is_farewell(data):
                 self._last_words += data
                 return
             self._offered_bytes = None
-            data = self._last_words + data
-            self._last_words = b""
+            if self._last_words:
+                data = self._last_words + data
+                self._last_words = b""
         shown = self.exchange.reply(data)
         if self.customer is not None:
             self.customer.receive(shown)
@@ -334,7 +336,7 @@ def _is_farewell(data: bytes) -> bool:
     at = 0
     while len(data) - at >= HEADER_BYTES:
         kind, length = HEADER.unpack_from(data, at)
-        if kind not in (messages.ERROR, messages.NOTICE) or length < 4 or at + 1 + length > len(data):
+        if kind not in _FAREWELLS or length < 4 or at + 1 + length > len(data):
             return False
         fields = messages.read_error(data[at + HEADER_BYTES : at + 1 + length])
         if fields.get("V") not in _FATAL and fields.get("C") != _CRASH_OF_ANOTHER:

@@ -166,7 +166,11 @@ class Front:
     # Backends.
 
     def want(self, customer: PoolCustomer, kind: BackendKind, state: SessionState) -> None:
-        if not self._pool_of(kind).want(customer, kind, state, self.poller.now_ns):
+        now_ns = self.poller.now_ns
+        if self._pool_of(kind).want(customer, kind, state, now_ns):
+            return
+        # It may be due to do something for this one, but not before that.
+        if self._pool_due_ns is None or self._pool_due_ns > now_ns + self.settings.patience_ns:
             self._plan_pool()
 
     def withdraw(self, customer: PoolCustomer, kind: BackendKind) -> None:

@@ -7,7 +7,7 @@ that of the PostgreSQL manual, "Frontend/Backend Protocol".
 
 import struct
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 HEADER: Final = struct.Struct(">BI")
 HEADER_BYTES: Final = 5
@@ -74,11 +74,8 @@ class ProtocolViolation(Exception):  # noqa: N818 - it says what happened
     """The peer said something that the protocol does not allow; the text is what Postgres says about it."""
 
 
-class Request(NamedTuple):
-    """A whole message of a client; or, of a large one, its beginning, or (CONTINUATION) more of it."""
-
-    kind: int
-    octets: bytes
+Request: TypeAlias = tuple[int, bytes]
+"""Kind and octets of a whole message of a client; or, of a large one, its beginning, or (CONTINUATION) more of it."""
 
 
 class RequestReader:
@@ -104,7 +101,7 @@ class RequestReader:
         requests: list[Request] = []
         if self._to_come:
             more = data[: self._to_come]
-            requests.append(Request(CONTINUATION, more))
+            requests.append((CONTINUATION, more))
             self._to_come -= len(more)
             data = data[len(more) :]
         if self._partial:
@@ -122,11 +119,11 @@ class RequestReader:
             end = at + 1 + length
             if end > size:
                 if size - at >= (PARSE_BYTES_MAX if kind == PARSE else PIECE_BYTES):
-                    requests.append(Request(kind, data[at:]))
+                    requests.append((kind, data[at:]))
                     self._to_come = end - size
                     at = size
                 break
-            requests.append(Request(kind, data[at:end]))
+            requests.append((kind, data[at:end]))
             at = end
         self._partial = data[at:]
         return requests

@@ -151,14 +151,16 @@ class Pool(Generic[K, B, C]):
     def _take(self, kind: _Kind[B, C], customer: C, state: object) -> None:
         """Of the free ones, the last used that has the state, else the one that was used longest ago: what the
         others have is likelier to be asked for."""
-        chosen = next((backend for backend in reversed(kind.free) if backend.state is state), None)
-        if chosen is None:
-            chosen = next(iter(kind.free))
-        del kind.free[chosen]
-        self._serve(customer, chosen)
+        for backend in reversed(kind.free):
+            if backend.state is state:
+                break
+        else:
+            backend = next(iter(kind.free))
+        del kind.free[backend]
+        self._serve(customer, backend)
 
     def _offer(self, backend: B, key: K, kind: _Kind[B, C], now_ns: int) -> None:
-        starving = self._starving(key, kind, now_ns)
+        starving = self._starving(key, kind, now_ns) if self._total >= self._settings.backends_max else None
         if starving is not None:
             kind.open -= 1
             self._total -= 1
@@ -172,9 +174,8 @@ class Pool(Generic[K, B, C]):
             kind.free[backend] = now_ns
 
     def _starving(self, key: K, kind: _Kind[B, C], now_ns: int) -> K | None:
-        """A kind that has waited too long and has less than its share, if this one has more than its own."""
-        if self._total < self._settings.backends_max:
-            return None
+        """A kind that has waited too long and has less than its share, if this one has more than its own; no backend
+        can be opened for it."""
         wanting = [
             (_oldest_ns(other), name)
             for name, other in self._kinds.items()

@@ -11,7 +11,7 @@ import hmac
 from typing import TYPE_CHECKING, Final, Protocol
 
 from borealis.front import messages
-from borealis.front.byte_pipe import PeerGone, read_some, write_some
+from borealis.front.byte_pipe import PeerGone, write_some
 from borealis.front.farewell import Farewell
 from borealis.front.messages import ProtocolViolation, Request, RequestReader
 from borealis.front.poller import GONE, READ, WRITE
@@ -38,7 +38,9 @@ class Records(Protocol):
     peer_closed: bool
 
     def decrypt(self, data: bytes) -> bytes: ...
+    def receive(self, descriptor: int, maximum: int) -> bytes: ...
     def encrypt(self, data: bytes) -> bytes: ...
+    def send(self, descriptor: int, data: bytes) -> bytes: ...
     def close_notify(self) -> bytes: ...
     def close(self) -> None: ...
 
@@ -117,36 +119,50 @@ class Session:
     def greet(self, greeting: bytes, unread: bytes) -> None:
         """The first words; `unread` is what the client has sent already, behind its password."""
         self.write(greeting)
-        self._understand(unread)
-        self._decrypt(b"")
+        if unread:
+            self._understand(unread)
+        try:
+            plaintext = self._records.decrypt(b"")
+        except TlsError as error:
+            self._abort(error.alert)
+        else:
+            self._take(plaintext)
 
     # From the client.
 
     def ready(self, events: int) -> None:
+        if events != READ and not self._look_around(events):
+            return
+        if not self._can_take:
+            self._mask &= ~READ
+            self._front.poller.listen(self.descriptor, self._mask)
+            return
         try:
-            if events & GONE and not events & READ:
-                raise PeerGone("the client is gone")
+            plaintext = self._records.receive(self.descriptor, self._front.settings.receive_bytes)
+        except (OSError, EOFError):
+            self.end()
+        except TlsError as error:
+            self._abort(error.alert)
+        else:
+            self._take(plaintext)
+
+    def _look_around(self, events: int) -> bool:
+        """After events that are rarer than data; whether there is data as well."""
+        try:
             if events & WRITE and self._unsent:
                 self._unsent = write_some(self.descriptor, self._unsent)
                 if not self._unsent:
                     self._listen()
                     if self.backend is not None:
                         self.backend.listen(is_reading=True)
-            if events & READ and self._mask & READ:
-                data = read_some(self.descriptor, self._front.settings.receive_bytes)
-                if data is not None:
-                    self._decrypt(data)
-            elif events & GONE:
-                raise PeerGone("the client is gone")
         except PeerGone:
             self.end()
+            return False
+        if events & GONE and not (events & READ and self._can_take):
+            self.end()
+        return bool(events & READ) and not self.is_over
 
-    def _decrypt(self, data: bytes) -> None:
-        try:
-            plaintext = self._records.decrypt(data)
-        except TlsError as error:
-            self._abort(error.alert)
-            return
+    def _take(self, plaintext: bytes) -> None:
         if plaintext:
             self._understand(plaintext)
         if self._records.peer_closed and not self.is_over:
@@ -155,10 +171,12 @@ class Session:
     def _understand(self, plaintext: bytes) -> None:
         try:
             requests = self._reader.feed(plaintext)
-            if self.backend is None and requests:
-                requests = self._without_leftovers(requests)
-            for at, request in enumerate(requests):
-                if request.kind == messages.TERMINATE:
+            if not requests:
+                return
+            if self.backend is None and requests[0][0] in _NEEDS_NO_BACKEND:
+                requests = _without_leftovers(requests)
+            for at, (kind, _) in enumerate(requests):
+                if kind == messages.TERMINATE:
                     self._is_leaving = True
                     del requests[at:]
                     break
@@ -170,13 +188,6 @@ class Session:
         if self._is_leaving and not self.is_over:
             self._leave()
 
-    def _without_leftovers(self, requests: list[Request]) -> list[Request]:
-        """The rest of a COPY that has failed needs no backend."""
-        at = 0
-        while at < len(requests) and requests[at].kind in _NEEDS_NO_BACKEND:
-            at += 1
-        return requests[at:]
-
     def _submit(self, requests: list[Request]) -> None:
         backend = self.backend
         if backend is not None and not self._is_changing:
@@ -186,15 +197,11 @@ class Session:
         self._pending = requests if self._pending is None else self._pending + requests
         if is_new and backend is None:
             self._front.want(self, self._kind, self._state)
-        if self._pending is not None:
-            self._listen()
 
     def _forward(self, backend: Backend, requests: list[Request]) -> None:
         octets = backend.exchange.request(requests)
         if octets:
             backend.send(octets)
-            if backend.has_unsent:
-                self._listen()
 
     def _leave(self) -> None:
         """In order: what the client asked for before is still done."""
@@ -240,7 +247,7 @@ class Session:
                 return
         if self._is_leaving:
             self.end(is_orderly=True)
-        else:
+        elif self._mask != READ:
             self._listen()
 
     def _offer(self, backend: Backend, requests: list[Request]) -> None:
@@ -359,12 +366,11 @@ class Session:
         if self.is_over or not data:
             return
         try:
-            records = self._records.encrypt(data)
             if self._unsent:
-                self._unsent += records
+                self._unsent += self._records.encrypt(data)
                 return
-            self._unsent = write_some(self.descriptor, records)
-        except PeerGone:
+            self._unsent = self._records.send(self.descriptor, data)
+        except OSError:
             self.end()
             return
         except TlsError as error:
@@ -375,13 +381,18 @@ class Session:
                 self.backend.listen(is_reading=False)
             self._listen()
 
+    @property
+    def _can_take(self) -> bool:
+        """What the client says can be passed on."""
+        backend = self.backend
+        return self._pending is None and not self._unsent and (backend is None or not backend.has_unsent)
+
     def _listen(self) -> None:
-        """To the client, if what it says can be passed on."""
+        """To the client. If it cannot be heard, `ready` finds that out when it says something: most say nothing then,
+        and to ask the kernel for less and for more costs as much as to read."""
         if self.is_over:
             return
-        backend = self.backend
-        can_take = self._pending is None and not self._unsent and (backend is None or not backend.has_unsent)
-        mask = (READ if can_take else 0) | (WRITE if self._unsent else 0)
+        mask = (READ if self._mask & READ or self._can_take else 0) | (WRITE if self._unsent else 0)
         if mask != self._mask:
             self._mask = mask
             self._front.poller.listen(self.descriptor, mask)
@@ -424,3 +435,11 @@ class Session:
             backend.close()
         else:
             backend.leave(is_orderly=is_orderly)
+
+
+def _without_leftovers(requests: list[Request]) -> list[Request]:
+    """The rest of a COPY that has failed needs no backend."""
+    at = 0
+    while at < len(requests) and requests[at][0] in _NEEDS_NO_BACKEND:
+        at += 1
+    return requests[at:]

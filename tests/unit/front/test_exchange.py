@@ -104,7 +104,7 @@ def test_a_statement_is_prepared_anew_under_another_state(exchange: Exchange) ->
     for session, state in ((one, b"x"), (other, b"y")):
         exchange.begin(session, state)
         sent = requests(exchange.request(requests(parse_message(b"s", b"select date '1/2/3'"), SYNC)))
-        names.append(sent[0].octets.split(b"\0")[3])
+        names.append(sent[0][1].split(b"\0")[3])
         exchange.reply(message(messages.PARSE_COMPLETE) + READY)
     assert len(set(exchange.statements)) == 2
     exchange.begin(one, b"x")

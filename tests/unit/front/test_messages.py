@@ -14,7 +14,6 @@ from borealis.front.messages import (
     HEADER,
     PIECE_BYTES,
     ProtocolViolation,
-    Request,
     RequestReader,
     error_response,
     message,
@@ -36,7 +35,7 @@ def test_pieces_do_not_matter(whole: list[bytes], sizes: list[int]) -> None:
         size = sizes[len(seen) % len(sizes)]
         seen += reader.feed(stream[at : at + size])
         at += size
-    assert seen == [Request(octets[0], octets) for octets in whole]
+    assert seen == [(octets[0], octets) for octets in whole]
     assert reader.buffered_bytes == 0
 
 
@@ -66,10 +65,10 @@ def test_what_postgres_refuses(data: bytes, text: str) -> None:
 def test_a_large_message_is_passed_on_in_pieces() -> None:
     reader, large = RequestReader(), message(messages.QUERY, bytes(10 * PIECE_BYTES))
     first = reader.feed(large[: PIECE_BYTES + 1])
-    assert first == [Request(messages.QUERY, large[: PIECE_BYTES + 1])]
+    assert first == [(messages.QUERY, large[: PIECE_BYTES + 1])]
     assert reader.is_within_message
     rest = reader.feed(large[PIECE_BYTES + 1 :] + message(messages.SYNC))
-    assert rest == [Request(CONTINUATION, large[PIECE_BYTES + 1 :]), Request(messages.SYNC, message(messages.SYNC))]
+    assert rest == [(CONTINUATION, large[PIECE_BYTES + 1 :]), (messages.SYNC, message(messages.SYNC))]
     assert not reader.is_within_message
     assert reader.buffered_bytes == 0
 
@@ -78,13 +77,13 @@ def test_a_small_message_is_waited_for() -> None:
     reader, small = RequestReader(), message(messages.QUERY, bytes(PIECE_BYTES // 2))
     assert reader.feed(small[:-1]) == []
     assert not reader.is_within_message
-    assert reader.feed(small[-1:]) == [Request(messages.QUERY, small)]
+    assert reader.feed(small[-1:]) == [(messages.QUERY, small)]
 
 
 def test_requests_are_refused_one_by_one() -> None:
     error = error_response("ERROR", "XX000", "server unavailable")
     ready = messages.ready_for_query(messages.IDLE)
-    query, parse, sync = (Request(kind, b"") for kind in (messages.QUERY, messages.PARSE, messages.SYNC))
+    query, parse, sync = ((kind, b"") for kind in (messages.QUERY, messages.PARSE, messages.SYNC))
     assert refuse_requests([query, parse, sync], error, messages.IDLE) == (error + ready) * 2
     assert refuse_requests([query, parse], error, messages.IDLE) is None
 
