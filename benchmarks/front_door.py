@@ -1,7 +1,8 @@
 """Measures the front door: connections, TLS throughput and idle sessions, against PgBouncer with TLS in front of stock
 Postgres, in the same run; and how long a new cluster takes.
 
-PgBouncer speaks TLS with the same certificate, checks SCRAM passwords and pools transactions over a Unix socket.
+PgBouncer speaks TLS with the same certificate, checks SCRAM passwords and pools transactions. Rounds are interleaved,
+and their order turns; what is printed are medians, and as the ratio the median of the ratios of neighbouring rounds.
 Below version 1.21 it cannot track prepared statements: both sides are measured with pgbench's simple protocol then.
 Needs `pgbouncer`, and a `pgbench` that was built with TLS, on the PATH; what they measure is left out without them.
 """
@@ -18,18 +19,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import boto3
 import psycopg
 
 from benchmarks.crowd import Crowd
 from benchmarks.databases import Borealis, StockPostgres, free_port, remove
-from benchmarks.idle_sessions import hold_sessions
-from benchmarks.processes import idle_memory, own_memory_kib, wait_for_rest
+from benchmarks.processes import idle_memory, wait_for_rest
+from benchmarks.session_memory import measure_session_memory
 from benchmarks.storms import STORM, connections_per_processor_second, find_relay, storm
 from borealis.cli.access import Access, find_access
 from borealis.host.account import NOBODY
@@ -39,8 +42,14 @@ PASSWORD = "a password that only this run knows"
 BACKENDS = 8
 START_S = 30
 REST_S = 5
-HEAD = """| measure | PgBouncer + PostgreSQL | Borealis | ratio | at least | aim |
-|---|---:|---:|---:|---:|---:|"""
+ROUNDS = 5
+CONNECTIONS = 40
+STORM_ROUNDS = 3
+CLIENTS = (8, 64)
+STATE_SESSIONS = 2000
+PINNED_SESSIONS = 60
+HEAD = """| measure | rounds | PgBouncer + PostgreSQL | Borealis | ratio | lowest … highest | at least | aim |
+|---|---:|---:|---:|---:|---:|---:|---:|"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,31 @@ class FrontDoor(Borealis):
 
     def access(self) -> Access:
         return find_access(self.data, None)
+
+    def api(self) -> Any:
+        access = self.access()
+        return boto3.session.Session().client(
+            "dsql",
+            region_name=access.endpoint.region,
+            endpoint_url=access.api_url,
+            verify=str(access.files.trust),
+            aws_access_key_id=access.key.id,
+            aws_secret_access_key=access.key.secret.reveal(),
+        )
+
+    @contextmanager
+    def new_cluster(self) -> Iterator[Door]:
+        """The door of a cluster that nobody has used; deleted afterwards."""
+        api = self.api()
+        created = api.create_cluster(deletionProtectionEnabled=False)
+        try:
+            while api.get_cluster(identifier=created["identifier"])["status"] == "CREATING":
+                time.sleep(0.005)
+            token = api.generate_db_connect_admin_auth_token(created["endpoint"], api.meta.region_name, 3600)
+            door = self.door()
+            yield replace(door, parameters={**door.parameters, "host": created["endpoint"], "password": token})
+        finally:
+            api.delete_cluster(identifier=created["identifier"])
 
     def door(self) -> Door:
         access = self.access()
@@ -159,10 +193,10 @@ def pgbouncer_version() -> tuple[int, ...]:
     return tuple(int(part) for part in first.split("."))
 
 
-def connection_to_first_row_ms(door: Door, count: int) -> float:
+def connection_to_first_row_ms(door: Door) -> float:
     """Median, one after the other: TCP, TLS, login, one row."""
     took = []
-    for _ in range(count):
+    for _ in range(CONNECTIONS):
         begin = time.perf_counter()
         with door.connect() as connection:
             connection.execute("SELECT 1").fetchone()
@@ -183,120 +217,128 @@ def select_only_tps(door: Door, clients: int, seconds: int, protocol: str) -> fl
     return found[0]
 
 
-def create_to_first_query_ms(borealis: FrontDoor, count: int) -> float:
-    """Median: CreateCluster of boto3, a token, a connection, a row; nothing was started ahead."""
-    access = borealis.access()
-    api = boto3.session.Session().client(
-        "dsql",
-        region_name=access.endpoint.region,
-        endpoint_url=access.api_url,
-        verify=str(access.files.trust),
-        aws_access_key_id=access.key.id,
-        aws_secret_access_key=access.key.secret.reveal(),
-    )
-    took = []
-    for _ in range(count):
-        time.sleep(1.0)
-        wait_for_rest([borealis.process_id()])
-        begin = time.perf_counter()
-        created = api.create_cluster(deletionProtectionEnabled=False)
-        while api.get_cluster(identifier=created["identifier"])["status"] == "CREATING":
-            time.sleep(0.005)
-        token = api.generate_db_connect_admin_auth_token(created["endpoint"], access.endpoint.region)
-        parameters = {**borealis.door().parameters, "host": created["endpoint"], "password": token}
-        with psycopg.connect(**parameters, autocommit=True) as connection:  # type: ignore[arg-type]
-            connection.execute("SELECT 1").fetchone()
-        took.append(time.perf_counter() - begin)
-        api.delete_cluster(identifier=created["identifier"])
-    return statistics.median(took) * 1000
-
-
-def session_memory_kb(door: Door, count: int) -> float:
-    """What each idle session costs all of our processes together, in kB."""
-    before = own_memory_kib(door.process_id)
-    with hold_sessions(door.parameters, count):
-        wait_for_rest([door.process_id])
-        after = own_memory_kib(door.process_id)
-    return (after - before) / count
+def create_to_first_query_ms(borealis: FrontDoor) -> float:
+    """CreateCluster of boto3, a token, a connection, a row; nothing was started ahead."""
+    api = borealis.api()  # makes its first connection here
+    api.list_clusters()
+    wait_for_rest([borealis.process_id()])
+    begin = time.perf_counter()
+    with borealis.new_cluster() as door, door.connect() as connection:
+        connection.execute("SELECT 1").fetchone()
+        took = time.perf_counter() - begin
+    return took * 1000
 
 
 @dataclass(frozen=True)
 class Row:
     name: str
-    peer: float | None
-    measured: float
     unit: str
+    measured: Sequence[float]
+    peer: Sequence[float] = ()
+    """Measured by turns, if at all."""
     # In the unit when there is no peer, else as the ratio of speeds.
-    at_least: float
-    aim: float
+    at_least: float = 0
+    aim: float = 0
     is_rate: bool = False
 
     @property
-    def ratio(self) -> float | None:
-        if self.peer is None:
-            return None
-        return self.measured / self.peer if self.is_rate else self.peer / self.measured
+    def ratios(self) -> list[float]:
+        pairs = zip(self.measured, self.peer, strict=True) if self.peer else ()
+        return [ours / theirs if self.is_rate else theirs / ours for ours, theirs in pairs]
 
     def render(self) -> str:
-        peer = "" if self.peer is None else f"{self.peer:,.4g} {self.unit}"
-        ratio = "" if self.ratio is None else f"**{self.ratio:.2f}**"
-        targets = (f"{target:g}" if target else "" for target in (self.at_least, self.aim))
-        cells = (self.name, peer, f"{self.measured:,.4g} {self.unit}", ratio, *targets)
+        cells = [self.name, str(len(self.measured)), "", self._median(self.measured), "", ""]
+        if self.peer:
+            cells[2] = self._median(self.peer)
+            cells[4] = f"**{statistics.median(self.ratios):.2f}**"
+        spread = self.ratios or self.measured
+        if len(spread) > 1:
+            cells[5] = f"{min(spread):,.3g} … {max(spread):,.3g}"
+        cells += (f"{target:g}" if target else "" for target in (self.at_least, self.aim))
         return f"| {' | '.join(cells)} |"
 
+    def _median(self, values: Sequence[float]) -> str:
+        return f"{statistics.median(values):,.4g} {self.unit}"
 
-def measure(
-    borealis: FrontDoor, peer: Door | None, seconds: int, sessions: int, at_rest: dict[str, float]
-) -> Iterator[Row]:
-    door = borealis.door()
-    yield Row(f"memory at rest, {len(at_rest)} processes", None, sum(at_rest.values()), "MiB", 120, 60)
-    yield Row("CreateCluster to first query", None, create_to_first_query_ms(borealis, 5), "ms", at_least=1000, aim=300)
-    for each in (door, peer) if peer else (door,):
-        connection_to_first_row_ms(each, 20)
-    reached = connection_to_first_row_ms(peer, 200) if peer else None
-    measured = connection_to_first_row_ms(door, 200)
-    yield Row("new connection to first row, p50", reached, measured, "ms", at_least=8, aim=4)
+
+def by_turns(
+    doors: tuple[Door, Door | None], rounds: int, measure: Callable[[Door], float]
+) -> tuple[list[float], list[float]]:
+    """Ours and the peer's."""
+    found: tuple[list[float], list[float]] = ([], [])
+    roots = [door.process_id for door in doors if door]
+    for turn in range(rounds):
+        for side in (0, 1) if turn % 2 == 0 else (1, 0):
+            door = doors[side]
+            if door is not None:
+                wait_for_rest(roots)
+                found[side].append(measure(door))
+    return found
+
+
+def measure(borealis: FrontDoor, peer: Door | None, options: argparse.Namespace) -> Iterator[Row]:
+    doors = (borealis.door(), peer)
+    # First: what processes have had, they keep.
+    yield from measure_sessions(borealis, peer, options.sessions)
+    created = [create_to_first_query_ms(borealis) for _ in range(ROUNDS)]
+    yield Row("CreateCluster to first query", "ms", created, at_least=1000, aim=300)
+    by_turns(doors, 1, connection_to_first_row_ms)
+    took, reached = by_turns(doors, ROUNDS, connection_to_first_row_ms)
+    yield Row(f"new connection to first row, p50 of {CONNECTIONS}", "ms", took, reached, at_least=8, aim=4)
     yield from measure_crowds(borealis)
     if PGBENCH is not None:
         tracks = peer is None or pgbouncer_version() >= (1, 21)
         protocol = "prepared" if tracks else "simple"
-        for clients in (8, 64):
-            rounds = [(door, peer), (door, peer), (door, peer)]
-            ours, theirs = [], []
-            for mine, other in rounds:
-                ours.append(select_only_tps(mine, clients, seconds, protocol))
-                if other:
-                    theirs.append(select_only_tps(other, clients, seconds, protocol))
-            yield Row(
-                f"pgbench -S over TLS, {protocol} protocol, {clients} clients",
-                statistics.median(theirs) if theirs else None,
-                statistics.median(ours),
-                "tps",
-                at_least=0.7,
-                aim=1.2,
-                is_rate=True,
+        for clients in CLIENTS:
+            ours, theirs = by_turns(
+                doors, ROUNDS, partial(select_only_tps, clients=clients, seconds=options.seconds, protocol=protocol)
             )
-    held = session_memory_kb(peer, sessions) if peer else None
-    yield Row(f"memory of an idle session ({sessions})", held, session_memory_kb(door, sessions), "kB", 12, 8)
+            name = f"pgbench -S over TLS, {protocol} protocol, {clients} clients"
+            yield Row(name, "tps", ours, theirs, at_least=0.7, aim=1.2, is_rate=True)
+
+
+def measure_sessions(borealis: FrontDoor, peer: Door | None, count: int) -> Iterator[Row]:
+    theirs = [measure_session_memory(peer.process_id, peer.parameters, count).total] if peer else []
+    with borealis.new_cluster() as door:
+        ours = measure_session_memory(door.process_id, door.parameters, count)
+    yield Row(f"memory of an idle session ({count:,})", "kB", [ours.total], theirs, at_least=12, aim=8)
+    yield Row("of that in the front", "kB", [ours.of("front")])
+    setting = "SELECT set_config('application_name', gen_random_uuid()::text, false)"
+    table = "CREATE TEMPORARY TABLE held (number int)"
+    for name, sessions, statement in (
+        ("with a setting that only it has", STATE_SESSIONS, setting),
+        ("with a temporary table, which keeps a backend", PINNED_SESSIONS, table),
+    ):
+        with borealis.new_cluster() as door:
+            held = measure_session_memory(door.process_id, door.parameters, sessions, statement)
+        yield Row(f"memory of an idle session {name} ({sessions:,})", "kB", [held.total])
 
 
 def measure_crowds(borealis: FrontDoor) -> Iterator[Row]:
     """The clients of a crowd do not speak SCRAM: PgBouncer is left out."""
     access, token = borealis.access(), borealis.door().parameters["password"]
     with Crowd(str(access.endpoint), access.port, access.files.authority, token) as crowd:
-        rate = connections_per_processor_second(crowd, find_relay(borealis.data))
-        yield Row("connections per CPU second of the relay", None, rate, "1/s", at_least=1200, aim=2000)
-        wait_for_rest([borealis.process_id()])
-        took = storm(crowd)
+        relay = find_relay(borealis.data)
+        rates = [connections_per_processor_second(crowd, relay) for _ in range(ROUNDS)]
+        yield Row("connections per CPU second of the relay", "1/s", rates, at_least=1200, aim=2000)
+        storms = []
+        for _ in range(STORM_ROUNDS):
+            wait_for_rest([borealis.process_id()])
+            storms.append(storm(crowd))
+            crowd.drop()
     # No target is set for these.
-    yield Row(f"{STORM:,} connections at once, until the last is in", None, took.arrival_s, "s", 0, 0)
-    yield Row(f"the same, after {STORM:,} sessions were dropped", None, took.return_s, "s", 0, 0)
+    yield Row(f"{STORM:,} connections at once, until the last is in", "s", [each.arrival_s for each in storms])
+    yield Row(f"the same, after {STORM:,} sessions were dropped", "s", [each.return_s for each in storms])
 
 
 def raise_file_limit(wanted: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+
+
+def show(row: Row) -> None:
+    print(row.render(), flush=True)
 
 
 def run(options: argparse.Namespace, folder: Path) -> None:
@@ -314,14 +356,12 @@ def run(options: argparse.Namespace, folder: Path) -> None:
         bouncer = folder / "bouncer"
         bouncer.mkdir()
         print(HEAD)
+        show(Row(f"memory at rest, {len(at_rest)} processes", "MiB", [sum(at_rest.values())], at_least=120, aim=60))
         if PGBOUNCER is None:
             print("pgbouncer is not on the PATH: nothing to compare with", file=sys.stderr)
-            rows = list(measure(borealis, None, options.seconds, options.sessions, at_rest))
-        else:
-            with pgbouncer(bouncer, stock, borealis.access()) as peer:
-                rows = list(measure(borealis, peer, options.seconds, options.sessions, at_rest))
-        for row in rows:
-            print(row.render(), flush=True)
+        with pgbouncer(bouncer, stock, borealis.access()) if PGBOUNCER else nullcontext() as peer:
+            for row in measure(borealis, peer, options):
+                show(row)
     finally:
         borealis.stop()
         stock.stop()

@@ -15,8 +15,8 @@ CLIENTS = 4
 
 
 @contextmanager
-def hold_sessions(parameters: Mapping[str, str], count: int) -> Iterator[None]:
-    """Inside, so many sessions have logged in, had a row, and wait."""
+def hold_sessions(parameters: Mapping[str, str], count: int, statement: str = "SELECT 1") -> Iterator[None]:
+    """Inside, so many sessions have logged in, executed this, and wait."""
     shares = [count // CLIENTS + (number < count % CLIENTS) for number in range(CLIENTS)]
     command = [sys.executable, "-m", "benchmarks.idle_sessions"]
     clients = [
@@ -26,7 +26,7 @@ def hold_sessions(parameters: Mapping[str, str], count: int) -> Iterator[None]:
     try:
         for client in clients:
             assert client.stdin is not None
-            client.stdin.write(json.dumps(dict(parameters)) + "\n")
+            client.stdin.write(json.dumps([dict(parameters), statement]) + "\n")
             client.stdin.flush()
         for client in clients:
             assert client.stdout is not None
@@ -41,11 +41,11 @@ def hold_sessions(parameters: Mapping[str, str], count: int) -> Iterator[None]:
 
 
 def main() -> None:
-    parameters = json.loads(sys.stdin.readline())
+    parameters, statement = json.loads(sys.stdin.readline())
     sessions = []
     for _ in range(int(sys.argv[1])):
         session = psycopg.connect(**parameters, autocommit=True)
-        session.execute("SELECT 1").fetchone()
+        session.execute(statement)
         sessions.append(session)
     print("held", flush=True)
     sys.stdin.read()

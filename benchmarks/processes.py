@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -35,15 +36,17 @@ def proportional_kib(process_id: int) -> int:
     raise ValueError(f"no Pss for process {process_id}")
 
 
-def own_memory_kib(process_id: int) -> int:
-    """What a tree of processes holds, without pages of files: those of the storage map come and go with its readers."""
-    total = 0
+def held_bytes(process_id: int) -> Counter[str]:
+    """What a tree of processes holds, by their names, without pages of files: those of the storage map come and go with
+    its readers."""
+    held: Counter[str] = Counter()
     for member in tree(process_id):
         with suppress(OSError):
+            name = Path(f"/proc/{member}/comm").read_text().strip()
             for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
                 if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
-                    total += int(line.split()[1])
-    return total
+                    held[name] += int(line.split()[1]) * 1024
+    return held
 
 
 def idle_memory(process_id: int) -> dict[str, float]:
