@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ STORM_ROUNDS = 3
 CLIENTS = (8, 64)
 STATE_SESSIONS = 2000
 PINNED_SESSIONS = 60
+WORTH_A_ROW_KB = 0.05
 HEAD = """| measure | rounds | PgBouncer + PostgreSQL | Borealis | ratio | lowest … highest | at least | aim |
 |---|---:|---:|---:|---:|---:|---:|---:|"""
 
@@ -79,6 +80,7 @@ class FrontDoor(Borealis):
     def access(self) -> Access:
         return find_access(self.data, None)
 
+    @cached_property
     def api(self) -> Any:
         access = self.access()
         return boto3.session.Session().client(
@@ -93,7 +95,7 @@ class FrontDoor(Borealis):
     @contextmanager
     def new_cluster(self) -> Iterator[Door]:
         """The door of a cluster that nobody has used; deleted afterwards."""
-        api = self.api()
+        api = self.api
         created = api.create_cluster(deletionProtectionEnabled=False)
         try:
             while api.get_cluster(identifier=created["identifier"])["status"] == "CREATING":
@@ -219,8 +221,7 @@ def select_only_tps(door: Door, clients: int, seconds: int, protocol: str) -> fl
 
 def create_to_first_query_ms(borealis: FrontDoor) -> float:
     """CreateCluster of boto3, a token, a connection, a row; nothing was started ahead."""
-    api = borealis.api()  # makes its first connection here
-    api.list_clusters()
+    borealis.api.list_clusters()  # its connection, and what boto3 loads, are not measured
     wait_for_rest([borealis.process_id()])
     begin = time.perf_counter()
     with borealis.new_cluster() as door, door.connect() as connection:
@@ -253,12 +254,16 @@ class Row:
             cells[4] = f"**{statistics.median(self.ratios):.2f}**"
         spread = self.ratios or self.measured
         if len(spread) > 1:
-            cells[5] = f"{min(spread):,.3g} … {max(spread):,.3g}"
+            cells[5] = f"{_number(min(spread))} … {_number(max(spread))}"
         cells += (f"{target:g}" if target else "" for target in (self.at_least, self.aim))
         return f"| {' | '.join(cells)} |"
 
     def _median(self, values: Sequence[float]) -> str:
-        return f"{statistics.median(values):,.4g} {self.unit}"
+        return f"{_number(statistics.median(values))} {self.unit}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def by_turns(
@@ -302,7 +307,9 @@ def measure_sessions(borealis: FrontDoor, peer: Door | None, count: int) -> Iter
     with borealis.new_cluster() as door:
         ours = measure_session_memory(door.process_id, door.parameters, count)
     yield Row(f"memory of an idle session ({count:,})", "kB", [ours.total], theirs, at_least=12, aim=8)
-    yield Row("of that in the front", "kB", [ours.of("front")])
+    for process, held in sorted(ours.by_process.items(), key=lambda item: -item[1]):
+        if abs(held) >= WORTH_A_ROW_KB:
+            yield Row(f"of that in processes named {process}", "kB", [held])
     setting = "SELECT set_config('application_name', gen_random_uuid()::text, false)"
     table = "CREATE TEMPORARY TABLE held (number int)"
     for name, sessions, statement in (

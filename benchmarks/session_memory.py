@@ -28,9 +28,6 @@ class SessionMemory:
     def total(self) -> float:
         return sum(self.by_process.values())
 
-    def of(self, name: str) -> float:
-        return sum(held for process, held in self.by_process.items() if process.startswith(name))
-
 
 def measure_session_memory(
     process_id: int, parameters: Mapping[str, str], count: int, statement: str = "SELECT 1"
