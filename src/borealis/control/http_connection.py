@@ -205,6 +205,9 @@ class HttpConnection(asyncio.Protocol):
         self._is_ending = True
         if self._task is None:
             self._end()
+            if self._is_idle:
+                # It has its answers. TLS would wait for its farewell, which a client that is not looking does not say.
+                self.abort()
 
     def _end(self) -> None:
         if self._transport is not None:
