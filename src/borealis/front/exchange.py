@@ -215,6 +215,11 @@ class Exchange:
         return not self._is_unsynced and not self._copying and not self._is_skipping and not self._ambiguous
 
     @property
+    def is_coming_to_rest(self) -> bool:
+        """There are answers to come, and they need nothing but time."""
+        return self.is_answering and self.comes_to_rest
+
+    @property
     def can_be_asked(self) -> bool:
         """A request of ours would be answered, whatever the session left behind."""
         return not self._is_skipping and not self._ambiguous

@@ -101,7 +101,7 @@ class Session:
         self._is_changing = False
         """The backend takes on the session's state, or gives it."""
         self._is_leaving = False
-        """The client has said good-bye, behind what is pending."""
+        """The client has said good-bye, behind what is pending or being answered."""
         self._offered: list[Request] | None = None
         """Its first requests for the backend, until something of an answer is here."""
         self._attempts = 0
@@ -156,10 +156,10 @@ class Session:
                     if self.backend is not None:
                         self.backend.listen(is_reading=True)
         except PeerGone:
-            self.end()
+            self.end(is_orderly=self._is_leaving)
             return False
         if events & GONE and not (events & READ and self._can_take):
-            self.end()
+            self.end(is_orderly=self._is_leaving)
         return bool(events & READ) and not self.is_over
 
     def _take(self, plaintext: bytes) -> None:
@@ -204,9 +204,11 @@ class Session:
             backend.send(octets)
 
     def _leave(self) -> None:
-        """In order: what the client asked for before is still done."""
+        """In order: what the client asked for before is still done, and answered if it listens."""
         self._is_leaving = True
-        if self._pending is None:
+        if self._pending is not None:
+            return
+        if self.backend is None or not self.backend.exchange.is_coming_to_rest:
             self.end(is_orderly=True)
 
     # The backend, as its customer.
@@ -246,7 +248,7 @@ class Session:
                 self.end(messages.error_response("FATAL", "08P01", str(error)))
                 return
         if self._is_leaving:
-            self.end(is_orderly=True)
+            self._leave()
         elif self._mask != READ:
             self._listen()
 
@@ -264,7 +266,9 @@ class Session:
         backend = self.backend
         if backend is None:
             return
-        if backend.exchange.is_idle and not self._reader.is_within_message:
+        if self._is_leaving:
+            self._leave()
+        elif backend.exchange.is_idle and not self._reader.is_within_message:
             self._settle(backend)
 
     def _settle(self, backend: Backend) -> None:
@@ -371,7 +375,7 @@ class Session:
                 return
             self._unsent = self._records.send(self.descriptor, data)
         except OSError:
-            self.end()
+            self.end(is_orderly=self._is_leaving)
             return
         except TlsError as error:
             self._abort(error.alert)
@@ -385,7 +389,12 @@ class Session:
     def _can_take(self) -> bool:
         """What the client says can be passed on."""
         backend = self.backend
-        return self._pending is None and not self._unsent and (backend is None or not backend.has_unsent)
+        return (
+            self._pending is None
+            and not self._is_leaving
+            and not self._unsent
+            and (backend is None or not backend.has_unsent)
+        )
 
     def _listen(self) -> None:
         """To the client. If it cannot be heard, `ready` finds that out when it says something: most say nothing then,

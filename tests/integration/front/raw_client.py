@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+from contextlib import suppress
 from typing import Self
 
 from tests.integration.front.entrance import SSL_REQUEST
@@ -34,7 +35,10 @@ class RawClient:
     def read_message(self) -> tuple[bytes, bytes]:
         """Type and body; (b"", b"") at the orderly end of the TLS session."""
         while len(self._received) < 5 or len(self._received) < 1 + int.from_bytes(self._received[1:5]):
-            data = self.socket.recv(65536)
+            try:
+                data = self.socket.recv(65536)
+            except ssl.SSLZeroReturnError:  # what Python calls it when our own direction has ended, too
+                data = b""
             if not data:
                 return b"", b""
             self._received += data
@@ -51,6 +55,13 @@ class RawClient:
 
     def read_to_end(self) -> list[tuple[bytes, bytes]]:
         return self.read_until(b"")[:-1]
+
+    def say_nothing_more(self) -> None:
+        """Ends its own direction of the TLS session."""
+        self.socket.setblocking(False)
+        with suppress(ssl.SSLWantReadError):
+            self.socket.unwrap()
+        self.socket.settimeout(TIMEOUT_S)
 
     def close(self) -> None:
         self.socket.close()

@@ -11,10 +11,12 @@ import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
+from borealis.front import messages
 from borealis.front.messages import query
 from tests.cluster import Cluster, Connection, StartCluster
 from tests.integration.front.raw_client import RawClient
 from tests.integration.front.running_front import RunningFront, StartFront, find_postgres_socket
+from tests.integration.waiting import wait_until
 
 
 def test_a_session_ends_at_its_deadline_without_a_word(start_front: StartFront) -> None:
@@ -74,6 +76,51 @@ def test_a_killed_front_takes_only_its_sessions_with_it(front: RunningFront, clu
         assert again.execute("SELECT 1").fetchone() == (1,)
     assert direct.execute("SELECT 1").fetchone() == (1,)
     direct.close()
+
+
+TERMINATE = b"X\0\0\0\4"
+
+
+@pytest.mark.parametrize("is_one_piece", [True, False])
+def test_who_says_goodbye_behind_its_questions_still_gets_the_answers(front: RunningFront, is_one_piece: bool) -> None:
+    questions = [query("BEGIN"), query("SELECT pg_sleep(0.2)"), query("SELECT repeat('x', 100000)"), query("COMMIT")]
+    pieces = [*questions, TERMINATE]
+    with RawClient(front.entrance.port) as client:
+        for piece in [b"".join(pieces)] if is_one_piece else pieces:
+            client.send(piece)
+        kinds = b"".join(kind for kind, _ in client.read_to_end())
+    assert kinds == b"CZ" + b"TDCZ" * 2 + b"CZ"
+
+
+def test_who_says_goodbye_by_the_end_of_the_stream_still_gets_the_answers(front: RunningFront) -> None:
+    """TLS's own good-bye, which like that of TCP is about one direction."""
+    with RawClient(front.entrance.port) as client:
+        client.send(query("SELECT pg_sleep(0.2)"))
+        client.say_nothing_more()
+        kinds = b"".join(kind for kind, _ in client.read_to_end())
+    assert kinds == b"TDCZ"
+
+
+def test_who_says_goodbye_within_a_question_gets_no_answer(front: RunningFront) -> None:
+    """Nor is anything left of it: nothing would end the batch."""
+    with RawClient(front.entrance.port) as client:
+        client.send(messages.parse_message(b"", b"SELECT 1") + TERMINATE)
+        assert client.read_to_end() == []
+    front.wait_said("sessions 0")
+
+
+def test_who_says_goodbye_and_does_not_listen_is_served_to_the_end(front: RunningFront) -> None:
+    with front.connect() as witness:
+        witness.execute("CREATE TABLE parting (id int PRIMARY KEY)")
+        client = RawClient(front.entrance.port)
+        client.send(
+            query("SELECT repeat('x', 10000000)") + query("INSERT INTO parting SELECT 1 FROM pg_sleep(0.2)") + TERMINATE
+        )
+        client.close()
+        wait_until(
+            lambda: witness.execute("SELECT count(*) FROM parting").fetchone() == (1,), "the last question is answered"
+        )
+        witness.execute("DROP TABLE parting")
 
 
 @pytest.fixture

@@ -61,12 +61,17 @@ def test_pipelines(front: RunningFront, table: str) -> None:
         with other.pipeline():
             other.cursor().executemany(insert, [(number, "x") for number in range(1000)])
         other.commit()
-        with one.pipeline() as pipeline:
-            for text in ("SELECT 1", "SELECT nonsense", "SELECT 2"):
-                one.execute(text)
-            with pytest.raises(psycopg.errors.UndefinedColumn):
-                pipeline.sync()
+        with pytest.raises(psycopg.errors.UndefinedColumn):
+            ask_in_a_row(one, "SELECT 1", "SELECT nonsense", "SELECT 2")
         assert one.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone() == (1000,)
+
+
+def ask_in_a_row(connection: Connection, *texts: str) -> None:
+    """An error is raised where psycopg finds it: at the end, or before if the answer is here by then."""
+    with connection.pipeline() as pipeline:
+        for text in texts:
+            connection.execute(text)  # type: ignore[call-overload]
+        pipeline.sync()
 
 
 def test_copy_both_ways(front: RunningFront, table: str) -> None:
