@@ -156,6 +156,17 @@ class Dialogue:
         words = encode_refusal(refusal)
         return words if self._session is None else self._session.encrypt(words) + self._session.close_notify()
 
+    def cut_short(self, refusal: Refusal) -> bytes:
+        """Its end by somebody else's decision, wherever it is: what is left to be said. Nothing while TLS begins, or
+        once the keys may be a front's."""
+        self._gate.report(refusal)
+        if self._handshake is not None and self._session is None:
+            return b""
+        try:
+            return self.farewell(refusal)
+        except TlsError:
+            return b""
+
     def goodbye(self) -> bytes:
         """What ends the connection of a client that has nothing to hear."""
         return b"" if self._session is None else self._session.close_notify()

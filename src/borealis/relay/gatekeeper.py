@@ -38,7 +38,7 @@ _ENDPOINTS_MAX: Final = 4_096
 _ACCESS_KEY: Final = re.compile(r"X-Amz-Credential=([A-Z0-9]{16,32})%2F")
 _GONE: Final = frozenset({ClusterStatus.DELETING, ClusterStatus.DELETED})
 """Clusters in these states are treated as if they had never been."""
-_OUR_FAULT: Final = frozenset({refusals.SERVER_UNAVAILABLE.sqlstate})
+_OUR_FAULT: Final = frozenset({refusals.SERVER_UNAVAILABLE.sqlstate, refusals.SHUTTING_DOWN.sqlstate})
 
 
 class Gatekeeper:

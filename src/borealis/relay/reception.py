@@ -1,8 +1,8 @@
 """Connections that are nobody's yet: how many there may be, and for how long. Pure bookkeeping over a caller's clock.
 
 `Reception` is generic in what it keeps. Promises: a connection is in it from `enter` to `leave`, in one of three stages
-(silent, talking, leaving), each with its time; whoever asks `due` gets those whose time is over, oldest first; its
-memory is bounded by its limits. Times are nanoseconds of a clock that never steps back.
+(silent, talking, leaving), each with its time; whoever asks `due` gets those whose time is over, oldest first. To keep
+to the limits of `is_full` and `is_full_of` is up to the caller. Times are nanoseconds of a clock that never steps back.
 """
 
 from collections import OrderedDict
@@ -35,7 +35,7 @@ class Reception(Generic[Guest]):
         self._silent: OrderedDict[Guest, int] = OrderedDict()
         self._leaving: OrderedDict[Guest, int] = OrderedDict()
         self._network: dict[Guest, bytes] = {}
-        self._network_counts: dict[bytes, int] = {}
+        self._of_network: dict[bytes, OrderedDict[Guest, int]] = {}
 
     def __len__(self) -> int:
         return len(self._arrived)
@@ -47,21 +47,20 @@ class Reception(Generic[Guest]):
     def is_full(self) -> bool:
         return len(self._arrived) >= self._limits.total_max
 
-    def to_make_way(self, now_ns: int) -> Guest | None:
-        """The oldest, if it has had its grace. None: nobody has to go, whoever wants in must wait."""
-        for guest, arrived_ns in self._arrived.items():
+    def is_full_of(self, network: bytes) -> bool:
+        return len(self._of_network.get(network, ())) >= self._limits.per_network_max
+
+    def to_make_way(self, now_ns: int, network: bytes | None = None) -> Guest | None:
+        """The oldest, of the network if one is given, if it has had its grace. None: nobody has to go."""
+        guests = self._arrived if network is None else self._of_network.get(network)
+        for guest, arrived_ns in guests.items() if guests else ():
             return guest if now_ns - arrived_ns >= self._limits.grace_ns else None
         return None
 
-    def enter(self, guest: Guest, network: bytes, now_ns: int) -> bool:
-        """False, and nothing kept, when too many of its network are here."""
-        count = self._network_counts.get(network, 0)
-        if count >= self._limits.per_network_max:
-            return False
-        self._network_counts[network] = count + 1
+    def enter(self, guest: Guest, network: bytes, now_ns: int) -> None:
         self._network[guest] = network
+        self._of_network.setdefault(network, OrderedDict())[guest] = now_ns
         self._arrived[guest] = self._silent[guest] = now_ns
-        return True
 
     def note_first_byte(self, guest: Guest) -> None:
         self._silent.pop(guest, None)
@@ -77,11 +76,10 @@ class Reception(Generic[Guest]):
         self._silent.pop(guest, None)
         self._leaving.pop(guest, None)
         network = self._network.pop(guest)
-        count = self._network_counts[network] - 1
-        if count:
-            self._network_counts[network] = count
-        else:
-            del self._network_counts[network]
+        of_network = self._of_network[network]
+        del of_network[guest]
+        if not of_network:
+            del self._of_network[network]
 
     def due(self, now_ns: int) -> list[Guest]:
         """Those whose time is over; they have to leave."""

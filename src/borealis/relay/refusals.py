@@ -51,11 +51,18 @@ TLS_REQUIRED: Final = Refusal(
     "unable to accept connection, TLS is required",
     hint="Connect with sslmode=require, or better with sslmode=verify-full.",
 )
+TOO_MANY_PENDING: Final = Refusal(
+    "too_many_pending",
+    "53300",
+    "Unable to accept connection, too many open connections.",
+    hint="Too many connections are being opened at the same time.",
+)
 RATE_EXCEEDED: Final = Refusal("rate_exceeded", "53400", "Unable to accept connection, rate exceeded.")
 SERVER_UNAVAILABLE: Final = Refusal("server_unavailable", "XX000", "server unavailable")
 WAKING_UP: Final = Refusal(
     "waking_up", CONNECTION_FAILURE, "unable to accept connection, waking up cluster, please retry later"
 )
+SHUTTING_DOWN: Final = Refusal("shutting_down", "57P03", "the database system is shutting down")
 OUT_OF_TIME: Final = Refusal("out_of_time", "57014", "canceling authentication due to timeout")
 
 PACKET_LENGTH: Final = Refusal("malformed", PROTOCOL_VIOLATION, "invalid length of startup packet")

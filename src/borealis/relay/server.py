@@ -140,7 +140,7 @@ class RelayServer:
         oldest = reception.to_make_way(now_ns)
         if oldest is None:
             return False
-        oldest.close()
+        oldest.break_off(refusals.TOO_MANY_PENDING)
         return True
 
     def _receive(self, connection: socket.socket, peer: tuple[str, int], now_ns: int) -> None:
@@ -148,11 +148,14 @@ class RelayServer:
         address = parse_address(peer[0])
         gate = self._gatekeeper.gate(address, peer[1])
         visitor = Visitor(connection, address, peer[1], gate, self._make_handshake, self)
-        if not self._reception.enter(visitor, network_of(address), now_ns):
-            connection.close()
-            return
         visitor.start()
-        self._watch_time()
+        network = network_of(address)
+        if self._reception.is_full_of(network):
+            oldest = self._reception.to_make_way(now_ns, network)
+            (oldest or visitor).break_off(refusals.TOO_MANY_PENDING)
+        if visitor.is_open:
+            self._reception.enter(visitor, network, now_ns)
+            self._watch_time()
 
     def _make_handshake(self, is_direct: bool) -> ServerHandshake:
         return ServerHandshake(self._context, is_direct=is_direct)
@@ -218,11 +221,10 @@ class RelayServer:
         visitor.gate.report(refusal)
         if refusal is None:
             visitor.close()
-        elif self._reception.enter(visitor, network_of(visitor.address), time.monotonic_ns()):
+        else:
+            self._reception.enter(visitor, network_of(visitor.address), time.monotonic_ns())
             visitor.say_farewell(refusal)
             self._watch_time()
-        else:
-            visitor.close()
 
     def _forward(self, connection: socket.socket, stream: ChannelStream) -> None:
         """Until the session's end: the bytes mean nothing here."""
@@ -266,11 +268,15 @@ class RelayServer:
         for timer in (self._pause, self._tick_handle):
             if timer is not None:
                 timer.cancel()
+        for visitor in self._reception:
+            if visitor not in self._moving:
+                visitor.break_off(refusals.SHUTTING_DOWN)
         if self._moving:
             await asyncio.wait(self._moving.values(), timeout=_STOP_SECONDS_MAX)
+        held = list(self._moving)
         for task in (*self._moving.values(), *self._forwarding):
             task.cancel()
         await asyncio.gather(*self._moving.values(), *self._forwarding, return_exceptions=True)
-        for visitor in self._reception:
-            visitor.close()
+        for visitor in (*held, *self._reception):
+            visitor.break_off(refusals.SHUTTING_DOWN)
         self._hand_overs.close()

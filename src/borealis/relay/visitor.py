@@ -8,6 +8,7 @@ close with bytes unread would reset it and take that word away. Deadlines are th
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from typing import Final, Protocol
 
@@ -96,6 +97,20 @@ class Visitor:
             self._act(self._talk.throw(OutOfTime()))
         except StopIteration as end:
             self._finish(end.value)
+
+    def break_off(self, refusal: Refusal) -> None:
+        """At once, with a last word if it can be said: for when there is no room, or no time, to wait until the client
+        has read it."""
+        if not self.is_open:
+            return
+        if not self._is_last_word_said:
+            words = self._dialogue.cut_short(refusal)
+            if words and not self._outgoing:
+                with suppress(OSError):  # the client is gone, or does not read
+                    self.connection.send(words)
+                    self.connection.shutdown(socket.SHUT_WR)
+                    self.connection.recv(RECEIVE_BYTES)  # left unread, it would make a reset of the end
+        self.close()
 
     def say_farewell(self, refusal: Refusal) -> None:
         """Turn away a client that had been let in."""

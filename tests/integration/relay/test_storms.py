@@ -11,11 +11,18 @@ from contextlib import ExitStack, contextmanager
 import psycopg
 import pytest
 
-from tests.integration.relay.world import RelayWorld, packet, read_to_end, told
+from tests.integration.relay.world import RelayWorld, error_response, packet, read_to_end, told
 from tests.integration.waiting import wait_until
 
 MEBIBYTE = 2**20
 TLS_REQUEST = bytes.fromhex("00000008 04d2162f")
+STARTUP = packet("user", "admin", "database", "postgres")
+PASSWORD_REQUEST = b"R\0\0\0\x08\0\0\0\x03"
+TOO_MANY_PENDING = error_response(
+    "53300",
+    "Unable to accept connection, too many open connections.",
+    hint="Too many connections are being opened at the same time.",
+)
 
 
 @contextmanager
@@ -94,9 +101,9 @@ def test_slow_clients_do_not_get_more_time() -> None:
 
 def test_a_client_that_waits_with_its_password_is_told() -> None:
     with opened("--login-seconds", "1") as world, world.tls() as client:
-        client.sendall(packet("user", "admin", "database", "postgres"))
+        client.sendall(STARTUP)
         answer = read_to_end(client)
-    assert answer.startswith(b"R\0\0\0\x08\0\0\0\x03E")
+    assert answer.startswith(PASSWORD_REQUEST + b"E")
     assert b"C57014\0Mcanceling authentication due to timeout\0" in answer
 
 
@@ -104,12 +111,13 @@ def test_one_address_cannot_take_every_place() -> None:
     with opened("--pending-per-address-max", "50") as world, ExitStack() as stack:
         silent = [stack.enter_context(world.raw()) for _ in range(50)]
         turned_away = stack.enter_context(world.raw())
-        assert turned_away.recv(1) == b""
+        turned_away.sendall(TLS_REQUEST)
+        assert read_to_end(turned_away) == TOO_MANY_PENDING
         elsewhere = stack.enter_context(socket.create_connection(("127.0.0.1", world.port), 30, ("127.0.0.2", 0)))
         elsewhere.sendall(TLS_REQUEST)
         assert elsewhere.recv(1) == b"S"
-        silent.pop().close()
-        wait_until(lambda: is_welcome(world), "a place is free again")
+        wait_until(lambda: is_welcome(world), "the oldest of them has had its time, and makes way")
+        assert read_to_end(silent[0]) == TOO_MANY_PENDING
 
 
 def is_welcome(world: RelayWorld) -> bool:
@@ -127,7 +135,16 @@ def test_when_all_places_are_taken_the_oldest_makes_way() -> None:
         silent = [stack.enter_context(world.raw()) for _ in range(150)]
         with world.connect() as connection:
             assert told(connection)["user"] == "admin"
-        assert silent[0].recv(1) == b""
+        assert read_to_end(silent[0]) == TOO_MANY_PENDING
+
+
+def test_whoever_waits_for_its_password_hears_why_it_makes_way() -> None:
+    with opened("--pending-max", "1") as world, world.tls() as client:
+        client.sendall(STARTUP)
+        with world.connect() as connection:
+            assert told(connection)["user"] == "admin"
+        assert read_to_end(client) == PASSWORD_REQUEST + TOO_MANY_PENDING
+        assert world.audit()[0]["status"] == "53300"
 
 
 def test_descriptors_run_out_without_harm() -> None:
@@ -192,6 +209,21 @@ def test_several_relays_share_a_port() -> None:
             assert (world.data / "log" / "audit" / "relay-2.jsonl").read_bytes()
         finally:
             assert second.stop() == 0
+
+
+def test_a_relay_that_stops_tells_those_who_are_not_in_yet() -> None:
+    farewell = error_response("57P03", "the database system is shutting down")
+    with opened("--hold-seconds", "600") as world, world.raw() as silent, world.tls() as asked, world.tls() as held:
+        world.front.tell("stall")
+        world.front.wait_for("sessions")
+        for client in (asked, held):
+            client.sendall(STARTUP)
+            assert client.recv(9) == PASSWORD_REQUEST
+        token = world.token().encode() + b"\0"
+        held.sendall(b"p" + (len(token) + 4).to_bytes(4, "big") + token)
+        world.front.wait_for("asked")
+        assert world.relay.stop() == 0
+        assert [read_to_end(client) for client in (silent, asked, held)] == [farewell] * 3
 
 
 def test_a_relay_that_stops_leaves_its_sessions_alone() -> None:

@@ -158,6 +158,27 @@ def test_time_is_over_before_and_after_the_client_said_what_it_wants(
     assert conversation.outcome == TurnedAway(refusals.OUT_OF_TIME)
 
 
+def test_a_dialogue_that_is_cut_short_ends_with_a_word_where_one_can_be_said(
+    context: ServerContext, authority: Authority
+) -> None:
+    words = encode_refusal(refusals.TOO_MANY_PENDING)
+    for sent, expected in ((b"", words), (TLS_REQUEST[:5], words), (TLS_REQUEST, b"")):
+        conversation = Conversation(context)
+        if sent:
+            conversation.hear(sent)
+        assert conversation.dialogue.cut_short(refusals.TOO_MANY_PENDING) == expected
+    for end in (b"", STARTUP, STARTUP + PASSWORD):
+        conversation, client = Conversation(context), MemoryClient(authority.certificate)
+        shake_hands(conversation, client, end=end)
+        assert client.read(conversation.dialogue.cut_short(refusals.TOO_MANY_PENDING)) == words
+        assert conversation.gate.reported == [refusals.TOO_MANY_PENDING]
+    conversation, client = Conversation(context), MemoryClient(authority.certificate)
+    shake_hands(conversation, client, end=STARTUP + PASSWORD)
+    assert isinstance(conversation.outcome, LetIn)
+    conversation.outcome.session.export_into(bytearray(conversation.outcome.session.export_bytes))
+    assert conversation.dialogue.cut_short(refusals.TOO_MANY_PENDING) == b""  # the keys are somebody else's
+
+
 def test_the_end_of_the_stream_ends_the_dialogue_anywhere(context: ServerContext, authority: Authority) -> None:
     client = MemoryClient(authority.certificate)
     hello = client.step()
