@@ -34,20 +34,24 @@ class Authority:
         self.certificate = folder / f"{name}.pem"
         self.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
 
-    def issue(self, host: str, *, key: PrivateKey | None = None, purpose: str = "server") -> Certificate:
-        """`purpose`: server or client, for which it can be used."""
+    def issue(
+        self, host: str, *more: str, key: PrivateKey | None = None, purpose: str = "server", has_root: bool = True
+    ) -> Certificate:
+        """For one host name or more. `purpose`: server or client, for which it can be used; `has_root`: the chain goes
+        up to the authority itself."""
         key = key or ec.generate_private_key(ec.SECP256R1())
         usage = ExtendedKeyUsageOID.SERVER_AUTH if purpose == "server" else ExtendedKeyUsageOID.CLIENT_AUTH
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         certificate = (
             _builder(subject, self._name, key)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in (host, *more)]), critical=False)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         name = f"{host}-{purpose}-{'rsa' if isinstance(key, rsa.RSAPrivateKey) else 'ec'}"
         paths = Certificate(self._folder / f"{name}.pem", self._folder / f"{name}.key")
-        paths.chain.write_bytes(certificate.public_bytes(Encoding.PEM) + self.certificate.read_bytes())
+        root = self.certificate.read_bytes() if has_root else b""
+        paths.chain.write_bytes(certificate.public_bytes(Encoding.PEM) + root)
         paths.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return paths
 

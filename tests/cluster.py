@@ -123,9 +123,10 @@ class Cluster:
         options: tuple[str, ...] = (),
         extension: Path | None = None,
         command: tuple[str, ...] = COMMAND,
+        folder: Path | None = None,
     ) -> None:
         """`extension` is the folder of another build of the extension than the installed one, `command` another
-        installation."""
+        installation, or another way to call it; in `folder`."""
         # Not pytest's own folder: only its owner can enter that, and PostgreSQL does not run as root.
         self.folder = Path(tempfile.mkdtemp(prefix="borealis-test-"))
         self.folder.chmod(0o755)
@@ -143,6 +144,7 @@ class Cluster:
         self._extension = extension
         self._command = command
         self._has_usual_seed = extension is None and command == COMMAND
+        self._working_folder = folder
         self._process: subprocess.Popen[str] | None = None
         self._told: list[str] = []
         self._told_more = threading.Condition()
@@ -163,7 +165,12 @@ class Cluster:
             SEED_CACHE.give(self.data)
         mark = self.mark()
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._environment()
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._environment(),
+            cwd=self._working_folder,
         )
         assert process.stdout is not None
         assert process.stderr is not None

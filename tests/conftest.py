@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -64,8 +65,8 @@ def start_cluster(request: pytest.FixtureRequest) -> Iterator[StartCluster]:
     """Starts clusters for this test alone, to be killed at will: `start_cluster(instances=1)`."""
     clusters: list[Cluster] = []
 
-    def start(instances: int = 2, options: tuple[str, ...] = ()) -> Cluster:
-        cluster = Cluster(instances, options)
+    def start(instances: int = 2, options: tuple[str, ...] = (), **more: Any) -> Cluster:
+        cluster = Cluster(instances, options, **more)
         clusters.append(cluster)
         cluster.start()
         return cluster

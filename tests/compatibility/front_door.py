@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -35,9 +35,10 @@ class Endpoint:
 
 
 class FrontDoor:
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, left_over: Mapping[str, str] | None = None) -> None:
+        """`left_over` is in the environment before."""
         self.cluster = cluster
-        self.environment = self._ask_environment()
+        self.environment = self._ask_environment(left_over or {})
         self.region = self.environment["AWS_REGION"]
         self.first = Endpoint(self.environment["CLUSTER_ID"], self.environment["CLUSTER_ENDPOINT"])
 
@@ -48,9 +49,10 @@ class FrontDoor:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def _ask_environment(self) -> dict[str, str]:
+    def _ask_environment(self, left_over: Mapping[str, str]) -> dict[str, str]:
         """Ours with what a shell makes of `borealis env`."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PG"))}
+        clean |= left_over
         shell = ["/bin/sh", "-c", 'eval "$1" && env -0', "sh", self.command("env")]
         done = subprocess.run(shell, env=clean, capture_output=True, text=True, check=True)
         return dict(entry.split("=", 1) for entry in done.stdout.split("\0") if entry)
@@ -107,11 +109,12 @@ class FrontDoor:
 
     @contextmanager
     def resolving(self) -> Iterator[None]:
-        """Inside, this process finds every endpoint on loopback, as it does with `borealis up --hosts`."""
+        """Inside, this process finds every endpoint and the API on loopback, as it does with `borealis up --hosts`."""
         found = socket.getaddrinfo
+        service = self.first.host.removeprefix(f"{self.first.identifier}.")
 
         def find(host: Any, *arguments: Any, **named: Any) -> Any:
-            is_ours = isinstance(host, str) and host.endswith(f".dsql.{self.region}.localhost")
+            is_ours = isinstance(host, str) and host.endswith(service)
             return found("127.0.0.1" if is_ours else host, *arguments, **named)
 
         socket.getaddrinfo = find

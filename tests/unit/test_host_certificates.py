@@ -14,11 +14,13 @@ from borealis.host.certificates import (
     CERTIFICATE_VALID,
     RENEWED_BEFORE_END,
     ensure_certificate,
+    keep_certificate,
     names_of_region,
     take_certificate,
 )
 from borealis.host.errors import HostError
-from borealis.host.layout import CertificateFiles
+from borealis.host.layout import CertificateFiles, DataDirectory
+from borealis.host.settings import HostSettings
 
 NOW = datetime.now(UTC)
 NAMES = names_of_region("us-east-1", "localhost", "127.0.0.1")
@@ -117,3 +119,21 @@ def test_what_is_wrong_with_a_certificate_of_ones_own_is_said(tmp_path: Path) ->
     with pytest.raises(HostError, match="must be PEM"):
         take_certificate(files, own.key, own.certificate, None, NOW)
     assert not files.certificate.exists()
+
+
+def keep_own(folder: Path, authority: Path) -> None:
+    own = CertificateFiles(folder / "own")
+    (folder / "data" / "certificates").mkdir(parents=True)
+    own.folder.mkdir()
+    ensure_certificate(own, NAMES, NOW)
+    settings = HostSettings(folder / "data", certificate=own.certificate, key=own.key, authority=authority)
+    keep_certificate(settings, DataDirectory(folder / "data", folder / "run"), None)
+
+
+def test_what_is_wrong_with_an_authority_of_ones_own_is_said(tmp_path: Path) -> None:
+    nonsense = tmp_path / "nonsense"
+    nonsense.write_text("no certificate")
+    for number, (authority, problem) in enumerate([(nonsense, "must be a PEM file"), (tmp_path / "x", "cannot read")]):
+        (tmp_path / str(number)).mkdir()
+        with pytest.raises(HostError, match=f"{problem}.*--authority"):
+            keep_own(tmp_path / str(number), authority)

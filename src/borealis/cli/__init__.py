@@ -53,7 +53,11 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     up.add_argument("--api-port", type=_port, default=8006, metavar="N", help="port of the API (default: 8006)")
     up.add_argument(
-        "--listen", default="127.0.0.1", metavar="ADDRESS", help="where both ports are open (default: loopback only)"
+        "--listen",
+        type=_address,
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="where both ports are open; 0.0.0.0: on all addresses of IPv4, ::, of both kinds (default: loopback only)",
     )
     up.add_argument(
         "--direct-port",
@@ -79,6 +83,12 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="your own certificate (PEM, with its chain) instead of one of the local authority; needs --key",
     )
     up.add_argument("--key", type=Path, metavar="FILE", help="the private key of --certificate (PEM)")
+    up.add_argument(
+        "--authority",
+        type=Path,
+        metavar="FILE",
+        help="what --certificate is verified with (PEM), if neither this system nor its chain tells: for borealis env",
+    )
     up.add_argument(
         "--clusters-max",
         type=positive,
@@ -196,6 +206,12 @@ def _port(text: str) -> int:
     if not 1024 <= port <= 65535:
         raise argparse.ArgumentTypeError("a port is between 1024 and 65535")
     return port
+
+
+def _address(text: str) -> str:
+    from ipaddress import ip_address
+
+    return str(ip_address(text))
 
 
 def _count(text: str) -> int:

@@ -27,12 +27,14 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Access:
-    """`address` is None when the endpoint's name leads there by itself. `key` prints without its secret."""
+    """`address` is None when the endpoint's name leads there by itself. `authority` is what the certificate can be
+    verified with. `key` prints without its secret."""
 
     endpoint: EndpointName
     address: str | None
     port: int
     api_url: str
+    authority: Path
     files: CertificateFiles
     key: NewAccessKey
 
@@ -80,7 +82,8 @@ def describe_access(directory: DataDirectory, report: HostReport, cluster: Clust
         endpoint,
         None if resolves_to(str(endpoint), address) else address,
         report.port,
-        f"https://{'localhost' if address == LOOPBACK else address}:{report.api_port}",
+        f"https://{f'[{report.api_host}]' if ':' in report.api_host else report.api_host}:{report.api_port}",
+        Path(report.authority),
         CertificateFiles(directory.certificates),
         key,
     )

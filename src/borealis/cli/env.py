@@ -6,17 +6,25 @@ from collections.abc import Iterator
 
 from borealis.cli.access import ADMIN, DATABASE, Access, find_access
 
+# Left over from other work, they would lead clients elsewhere or give them other credentials.
+MISLEADING = (
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "PGSERVICE",
+)
 # A token in the environment should outlive a working day's attention; connectors make their own.
 PASSWORD_S = 12 * 3600
 
 
 def env(options: argparse.Namespace) -> int:
     access = find_access(options.data, options.cluster)
+    # An address may have been set before the name could be resolved.
+    print("unset", *MISLEADING, *(("PGHOSTADDR",) if access.address is None else ()))
     for name, value in variables(access):
         print(f"export {name}={shlex.quote(value)}")
-    if access.address is None:
-        # It may have been set before the name could be resolved.
-        print("unset PGHOSTADDR")
     return 0
 
 

@@ -56,7 +56,7 @@ class Terminal:
         yield f"region       {access.endpoint.region}"
         yield f"access key   {access.key.id}"
         yield f"secret       {access.key.secret.reveal() if is_terminal else '(shown on a terminal; see borealis env)'}"
-        yield f"authority    {access.files.authority}"
+        yield f"authority    {access.authority}"
         yield f"cluster      {access.endpoint} port {access.port}"
         yield f"psql         {psql_line(access, f'{self._command} token {data}')}"
         yield f'other tools  eval "$({self._command} env {data})"'
@@ -84,6 +84,7 @@ def up(options: argparse.Namespace) -> int:
         hosts=options.hosts,
         certificate=options.certificate,
         key=options.key,
+        authority=options.authority,
         clusters_max=options.clusters_max,
         connection_limit=options.connection_limit,
         connection_rate=options.connection_rate,
@@ -95,7 +96,7 @@ def up(options: argparse.Namespace) -> int:
         transaction_age_limit_s=options.transaction_age_limit,
         postgres=tuple(options.set),
     )
-    program = Path(sys.argv[0])
+    program = Path(sys.argv[0]).absolute()  # what is printed is used in other folders, too
     command = (
         shlex.quote(str(program)) if program.name == "borealis" else f"{shlex.quote(sys.executable)} -m borealis.cli"
     )

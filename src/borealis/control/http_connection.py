@@ -70,7 +70,8 @@ class HttpConnection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=_UNSENT_BYTES_MAX)
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
-            self._peer = (peer[0], peer[1])
+            # IPv4 that came to a socket of IPv6 is IPv4.
+            self._peer = (peer[0].removeprefix("::ffff:"), peer[1])
         self._used(self)
         self._wait(self._limits.request_s)
 

@@ -37,10 +37,12 @@ class Listener:
         self._is_empty = asyncio.Event()
 
     def open(self, address: str, port: int) -> tuple[str, int]:
-        """Where it listens. Raises Unavailable."""
+        """Where it listens; `::` stands for IPv4 as well. Raises Unavailable."""
         try:
             family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
-            listening = socket.create_server((address, port), family=family, backlog=_BACKLOG)
+            listening = socket.create_server(
+                (address, port), family=family, backlog=_BACKLOG, dualstack_ipv6=address == "::"
+            )
         except OSError as error:
             raise Unavailable(f"cannot listen on {address}, port {port}: {error.strerror}") from error
         listening.setblocking(False)

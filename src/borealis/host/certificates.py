@@ -18,10 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from borealis.clusters.names import ClusterIdentifier, EndpointName, api_host
 from borealis.host.account import Account, as_root
 from borealis.host.errors import HostError
 from borealis.host.layout import CertificateFiles, DataDirectory
-from borealis.host.settings import HostSettings
+from borealis.host.report import ShownCertificate
+from borealis.host.settings import LOOPBACK, HostSettings
 
 AUTHORITY_VALID = timedelta(days=3650)
 # Some clients accept no more than 825 days.
@@ -30,22 +32,28 @@ RENEWED_BEFORE_END = timedelta(days=30)
 # Clocks of clients may be behind ours.
 BACKDATED = timedelta(days=1)
 
+# In place of an identifier, to try a certificate out.
+_ANY = ClusterIdentifier("x" * 26)
+
 # Where systems keep the authorities that they trust, should this Python not know.
 SYSTEM_AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
-def keep_certificate(settings: HostSettings, directory: DataDirectory, account: Account | None) -> bool:
-    """The one of the settings, whichever that is. True when there is a new one. Raises HostError when the operator's
+def keep_certificate(
+    settings: HostSettings, directory: DataDirectory, account: Account | None
+) -> tuple[bool, ShownCertificate]:
+    """The one of the settings, whichever that is, and whether there is a new one. Raises HostError when the operator's
     own cannot be used."""
     files = CertificateFiles(directory.certificates)
+    address = settings.client_address
+    api_hosts = [*(["localhost"] if address == LOOPBACK else []), address, api_host(settings.region, settings.domain)]
     if settings.certificate is not None and settings.key is not None:
         is_new = take_certificate(files, settings.certificate, settings.key, account, now_utc())
-    else:
-        is_new = ensure_certificate(
-            files, names_of_region(settings.region, settings.domain, settings.listen), now_utc()
-        )
-    write_trust(files, account)
-    return is_new
+        write_trust(files, _read_authority(settings.authority or files.certificate, account), account)
+        return is_new, judge_certificate(files, EndpointName(_ANY, settings.region, settings.domain), api_hosts)
+    is_new = ensure_certificate(files, names_of_region(settings.region, settings.domain, settings.listen), now_utc())
+    write_trust(files, files.authority.read_bytes(), account)
+    return is_new, ShownCertificate(files.authority, api_hosts[0], None)
 
 
 def names_of_region(region: str, domain: str, listen: str) -> list[x509.GeneralName]:
@@ -114,13 +122,58 @@ def take_certificate(
     return True
 
 
-def write_trust(files: CertificateFiles, account: Account | None) -> None:
+def judge_certificate(files: CertificateFiles, endpoint: EndpointName, api_hosts: Sequence[str]) -> ShownCertificate:
+    """Of the operator's own: as a client sees it that trusts `files.trust`. The API has several names; the first under
+    which it is accepted is the one to be told."""
+    problem = _why_refused(files, str(endpoint))
+    accepted = next((host for host in api_hosts if _why_refused(files, host) is None), None)
+    if problem is not None:
+        problem = f"clients do not accept the certificate for {str(endpoint).replace(_ANY, '<id>')}: {problem}"
+    elif accepted is None:
+        problem = f"clients do not accept the certificate for the API; it should name one of {', '.join(api_hosts)}"
+    if problem is not None:
+        problem += "; see --certificate and --authority"
+    return ShownCertificate(files.trust, accepted or api_hosts[0], problem)
+
+
+def _why_refused(files: CertificateFiles, name: str) -> str | None:
+    """By a client that wants to reach `name`; None when it goes on."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(files.certificate, files.key)
+    client = ssl.create_default_context(cafile=files.trust)
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = client.wrap_bio(down, up, server_hostname=name), server.wrap_bio(up, down, server_side=True)
+    for side in (*sides, sides[0]):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError as error:
+            return error.verify_message
+        except ssl.SSLError as error:
+            return str(error)
+    return None
+
+
+def _read_authority(path: Path, account: Account | None) -> bytes:
+    try:
+        with as_root(account):
+            content = path.read_bytes()
+        x509.load_pem_x509_certificates(content)
+    except OSError as error:
+        raise HostError(f"cannot read {path}: {error.strerror}; see --authority") from error
+    except ValueError as error:
+        raise HostError(f"{path} must be a PEM file of certificates; see --authority") from error
+    return content
+
+
+def write_trust(files: CertificateFiles, authority: bytes, account: Account | None) -> None:
     with as_root(account):
         system = ssl.get_default_verify_paths().cafile or next(
             (path for path in SYSTEM_AUTHORITIES if os.path.exists(path)), None
         )
         trusted = _read(Path(system)) if system is not None else None
-    content = (trusted or b"") + b"\n" + (_read(files.authority) or b"")
+    content = (trusted or b"") + b"\n" + authority
     if _read(files.trust) != content:
         _replace(files.trust, content, 0o644)
 

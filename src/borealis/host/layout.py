@@ -94,7 +94,7 @@ class ClusterDirectory:
 
 @dataclass(frozen=True)
 class CertificateFiles:
-    """In DATA/certificates. `authority` is what clients verify with, unless the certificate is the operator's own."""
+    """In DATA/certificates. `authority` is the local one, which issues the certificate if the operator brings none."""
 
     folder: Path
 
@@ -108,7 +108,8 @@ class CertificateFiles:
 
     @property
     def trust(self) -> Path:
-        """The authority with all those that this machine trusts: for clients that know of one file only."""
+        """What the certificate is verified with, and all authorities that this machine trusts: for clients that know
+        of one file only."""
         return self.folder / "trust.pem"
 
     @property

@@ -27,6 +27,16 @@ class ProcessReport:
 
 
 @dataclass(frozen=True)
+class ShownCertificate:
+    """What clients see: `authority` is a PEM file to verify it with, `api_host` a name under which they accept the API.
+    `problem`: why clients that trust what this machine and `authority` do will not accept it; None if they will."""
+
+    authority: Path
+    api_host: str
+    problem: str | None
+
+
+@dataclass(frozen=True)
 class HostReport:
     """`first_cluster` is the one that commands mean when they are not told which."""
 
@@ -38,6 +48,9 @@ class HostReport:
     api_port: int
     region: str
     domain: str
+    # Of the certificate that both show, as in `ShownCertificate`.
+    authority: str
+    api_host: str
     processes: tuple[ProcessReport, ...]
 
     def of(self, cluster: str | None) -> tuple[ProcessReport, ...]:

@@ -32,7 +32,7 @@ from borealis.host.hosts_file import HostsFile
 from borealis.host.layout import DataDirectory
 from borealis.host.process_tree import ProcessTree
 from borealis.host.programs import Program
-from borealis.host.report import HostReport, ProcessReport, write_report
+from borealis.host.report import HostReport, ProcessReport, ShownCertificate, write_report
 from borealis.host.settings import HostSettings
 from borealis.placement import FrontAddress
 from borealis.placement.messages import Fields, Request, encode_fronts
@@ -54,6 +54,8 @@ class Announcer(Protocol):
 
 
 class Certificate(Protocol):
+    shown: ShownCertificate
+
     def keep(self) -> bool:
         """Renews it when it is time. True when it is another one now."""
 
@@ -181,6 +183,8 @@ class Host:
         try:
             if self._certificate.keep():
                 self._announcer.event("the certificate is a new one")
+                if self._certificate.shown.problem:
+                    self._announcer.event(self._certificate.shown.problem)
                 for service in self._services:
                     self._tree.send_signal(service.name, signal.SIGHUP)
         except HostError as error:
@@ -324,6 +328,8 @@ class Host:
             api_port=self._settings.api_port,
             region=self._settings.region,
             domain=self._settings.domain,
+            authority=str(self._certificate.shown.authority),
+            api_host=self._certificate.shown.api_host,
             processes=tuple(self._describe_process(cluster, program) for cluster, program in programs),
         )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from borealis.clusters.names import ACCOUNT_DEFAULT, DOMAIN_DEFAULT, REGION_DEFAULT
 
+LOOPBACK = "127.0.0.1"
 INSTANCES_MAX = 100
 # Sessions of all instances of a cluster together: storage's map has 1,024 reader slots, and each instance needs a few
 # for itself.
@@ -18,7 +19,7 @@ class HostSettings:
     # The one port of all clusters' clients, and that of the API.
     port: int = 5432
     api_port: int = 8006
-    listen: str = "127.0.0.1"
+    listen: str = LOOPBACK
     # The first port on loopback where instances of the first cluster take connections without TLS and password.
     direct_port: int | None = None
     account: str = ACCOUNT_DEFAULT
@@ -29,6 +30,8 @@ class HostSettings:
     # The operator's own; else one is issued by the local authority.
     certificate: Path | None = None
     key: Path | None = None
+    # What clients verify it with, where its chain and the system do not tell.
+    authority: Path | None = None
     # How many clusters an account may have.
     clusters_max: int = 20
     # For each cluster: connections that it holds, that it takes per second, and at once.
@@ -51,4 +54,4 @@ class HostSettings:
     @property
     def client_address(self) -> str:
         """Where clients on this machine reach what is listened to."""
-        return "127.0.0.1" if self.listen in ("0.0.0.0", "::") else self.listen
+        return LOOPBACK if self.listen in ("0.0.0.0", "::") else self.listen

@@ -18,6 +18,7 @@ from borealis.host.layout import DataDirectory, create_layout
 from borealis.host.lock import take_lock
 from borealis.host.postgres_settings import check_chosen
 from borealis.host.process_tree import ProcessTree
+from borealis.host.report import ShownCertificate
 from borealis.host.seed import ensure_seed
 from borealis.host.server import Announcer, Host
 from borealis.host.server_tree import find_server_tree, make_reachable
@@ -39,6 +40,8 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
         )
     if (settings.certificate is None) != (settings.key is None):
         raise HostError("--certificate and --key go together")
+    if settings.authority is not None and settings.certificate is None:
+        raise HostError("--authority goes with --certificate")
     check_chosen(settings.postgres)
     tree = find_server_tree()
     root = settings.data.absolute()
@@ -58,8 +61,10 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
     processes = ProcessTree(account, lock, directory.log / "zygote.log")
     processes.warm_up()
     # What that needs is most of what a host would hold in memory, and it needs it never again.
-    run_apart((CERTIFICATES, METADATA), lambda: _prepare(settings, directory, first, account))
-    certificate = CertificateKeeper(settings, directory, account)
+    shown = run_apart((CERTIFICATES, METADATA), lambda: _prepare(settings, directory, first, account))
+    if shown.problem:
+        announcer.event(shown.problem)
+    certificate = CertificateKeeper(settings, directory, account, shown)
     services = plan_services(settings, directory, account)
     hosts = HostsFile(settings.hosts, f"Borealis in {directory.root}", account)
     return Host(settings, directory, processes, plan, services, first, certificate, hosts, announcer).run()
@@ -67,31 +72,36 @@ def run_host(settings: HostSettings, announcer: Announcer) -> bool:
 
 def _prepare(
     settings: HostSettings, directory: DataDirectory, first: ClusterIdentifier | None, account: Account | None
-) -> None:
+) -> ShownCertificate:
     """What must be there before the services start."""
     from borealis.foundation.clock import SystemClock
     from borealis.host.certificates import keep_certificate
     from borealis.host.metadata import install_administrator, introduce_first_cluster
 
-    keep_certificate(settings, directory, account)
+    _, shown = keep_certificate(settings, directory, account)
     now = SystemClock().now()
     install_administrator(settings, directory, now)
     introduce_first_cluster(settings, directory, first, now)
+    return shown
 
 
 class CertificateKeeper:
     """Sees to it that there is a certificate that clients accept."""
 
-    def __init__(self, settings: HostSettings, directory: DataDirectory, account: Account | None) -> None:
+    def __init__(
+        self, settings: HostSettings, directory: DataDirectory, account: Account | None, shown: ShownCertificate
+    ) -> None:
         self._settings = settings
         self._directory = directory
         self._account = account
+        self.shown = shown
 
     def keep(self) -> bool:
         """True when there is a new one. Raises HostError when the operator's own cannot be used."""
-        return run_apart((CERTIFICATES,), self._keep)
+        is_new, self.shown = run_apart((CERTIFICATES,), self._keep)
+        return is_new
 
-    def _keep(self) -> bool:
+    def _keep(self) -> tuple[bool, ShownCertificate]:
         from borealis.host.certificates import keep_certificate
 
         return keep_certificate(self._settings, self._directory, self._account)

@@ -40,8 +40,10 @@ _STOP_SECONDS_MAX: Final = 5.0
 
 
 def open_listeners(addresses: Sequence[str], port: int) -> list[socket.socket]:
-    """Bound and listening; what they accept inherits TCP_NODELAY and keep-alive."""
+    """Bound and listening; what they accept inherits TCP_NODELAY and keep-alive. `::` stands for IPv4 as well, unless
+    an address of that is among them."""
     listeners = []
+    has_ipv4 = any(":" not in address for address in addresses)
     for address in addresses:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -54,7 +56,7 @@ def open_listeners(addresses: Sequence[str], port: int) -> list[socket.socket]:
         ):
             listener.setsockopt(level, option, 1)
         if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address != "::" or has_ipv4)
         listener.bind((address, port))
         port = listener.getsockname()[1]  # all of them on the same, also when any would do
         listener.listen(BACKLOG)
