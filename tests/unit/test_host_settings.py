@@ -88,6 +88,10 @@ def test_the_superuser_is_turned_away_before_anybody_is_believed() -> None:
         ["--set", "work_mem"],
         ["--set", "x';=1"],
         ["--max-connections", "-1"],
+        ["--region", "EU"],
+        ["--domain", "db_example"],
+        ["--account", "12"],
+        ["--listen", "localhost"],
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

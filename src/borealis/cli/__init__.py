@@ -3,7 +3,7 @@ host's."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from borealis.cli.cluster_arguments import add_cluster
@@ -65,8 +65,12 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         metavar="N",
         help="open the first cluster's instances on loopback, on ports from N on, without TLS and without passwords",
     )
-    up.add_argument("--region", default="us-east-1", help="region in the names of endpoints (default: us-east-1)")
-    up.add_argument("--domain", default="localhost", help="domain below which endpoints are (default: localhost)")
+    up.add_argument(
+        "--region", type=_region, default="us-east-1", help="region in the names of endpoints (default: us-east-1)"
+    )
+    up.add_argument(
+        "--domain", type=_domain, default="localhost", help="domain below which endpoints are (default: localhost)"
+    )
     up.add_argument(
         "--hosts",
         type=Path,
@@ -74,7 +78,11 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="keep the names of clusters in this file: /etc/hosts, where *.localhost is not known otherwise",
     )
     up.add_argument(
-        "--account", default="000000000000", metavar="DIGITS", help="the account that owns all (default: 000000000000)"
+        "--account",
+        type=_account,
+        default="000000000000",
+        metavar="DIGITS",
+        help="the account that owns all (default: 000000000000)",
     )
     up.add_argument(
         "--certificate",
@@ -211,7 +219,37 @@ def _port(text: str) -> int:
 def _address(text: str) -> str:
     from ipaddress import ip_address
 
-    return str(ip_address(text))
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError("an address is one such as 127.0.0.1, 0.0.0.0 or ::") from None
+
+
+def _region(text: str) -> str:
+    from borealis.clusters.names import parse_region
+
+    return _parse_name(parse_region, text)
+
+
+def _domain(text: str) -> str:
+    from borealis.clusters.names import parse_domain
+
+    return _parse_name(parse_domain, text)
+
+
+def _account(text: str) -> str:
+    from borealis.clusters.names import parse_account
+
+    return _parse_name(parse_account, text)
+
+
+def _parse_name(parse: Callable[[str], str], text: str) -> str:
+    from borealis.clusters.names import InvalidName
+
+    try:
+        return parse(text)
+    except InvalidName as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _count(text: str) -> int:
