@@ -151,7 +151,7 @@ class ClientGate:
                 access_key=caller.access_key_id if caller is not None else self._access_key,
                 database_user=startup.user,
                 status=refusal.sqlstate if refusal is not None else "00000",
-                message=f"{refusal.message}; {refusal.hint}" if refusal is not None else None,
+                message="; ".join(filter(None, (refusal.message, refusal.hint))) if refusal is not None else None,
                 agent=dict(startup.parameters).get("application_name"),
             )
         )

@@ -1,4 +1,4 @@
-"""What the relay's process knows of sessions that it has handed over: nothing, keys and tokens alike."""
+"""What the relay's process knows of the keys of sessions that it has handed over: nothing."""
 
 from __future__ import annotations
 

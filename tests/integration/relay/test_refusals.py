@@ -140,6 +140,7 @@ def test_without_a_server_name_there_is_no_cluster(world: RelayWorld) -> None:
     with world.tls("") as client:
         client.sendall(STARTUP)
         assert read_to_end(client) == error_response("08006", "unable to accept connection, sni was not received")
+    assert world.audit()[-1]["message"] == "unable to accept connection, sni was not received"
 
 
 @pytest.mark.parametrize(

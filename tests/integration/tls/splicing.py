@@ -3,7 +3,8 @@
     python -m tests.integration.tls.splicing SOCKET POSTGRES
 
 SOCKET is where sessions are handed over, POSTGRES the Unix socket of a server. With POSTGRES "echo" it says back
-what it is told instead; with "refuse" it takes no session. Prints `ready`.
+what it is told instead; with "rekey" it does so, and wants new keys after every second record; with "refuse" it takes
+no session. Prints `ready`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import sys
 
 from borealis.tls import TlsError, TlsSession
 from borealis.wire.handover import HandOverReader, Refusal, decode_hand_over, encode_refused, encode_taken
+
+RECORDS_PER_KEY = 2
 
 
 async def read_hand_over(relay: socket.socket) -> tuple[memoryview, socket.socket]:
@@ -54,7 +57,7 @@ async def backend_to_client(client: socket.socket, session: TlsSession, backend:
 
 
 async def connect(postgres: str) -> socket.socket:
-    if postgres == "echo":
+    if postgres in ("echo", "rekey"):
         backend, echo = socket.socketpair()
         task = asyncio.create_task(repeat(echo))
         task.add_done_callback(lambda _: echo.close())
@@ -84,6 +87,8 @@ async def serve(relay: socket.socket, postgres: str) -> None:
             await loop.sock_sendall(relay, encode_refused(Refusal("53300", "too many open connections")))
             return
         session = TlsSession.adopt(state)
+        if postgres == "rekey":
+            session.rekey_after(RECORDS_PER_KEY)
         await loop.sock_sendall(relay, encode_taken())
     backend = await connect(postgres)
     with client, backend:

@@ -20,6 +20,7 @@ class Client:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+        self.everything_seen = ""
 
     def say(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -33,6 +34,7 @@ class Client:
             piece = self._process.stdout.read1(1000)  # type: ignore[attr-defined]
             assert piece, seen
             seen += piece
+        self.everything_seen += seen.decode()
         return seen.decode()
 
 
@@ -78,6 +80,23 @@ def test_keys_change_in_the_middle(echo: Hosts, suite: str, style: str) -> None:
         client.say("the last line")
         client.wait_for("the last line\n")
         client.say("Q")
+
+
+@pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
+def test_keys_change_as_the_server_wants_it(suite: str) -> None:
+    """In both directions: it changes its own, and asks for the client's."""
+    with (
+        Hosts("rekey", is_remote=False) as hosts,
+        connect(hosts, "-tls1_3", "-ciphersuites", suite, "-alpn", "postgresql", "-msg") as client,
+    ):
+        client.wait_for("Verify return code: 0 (ok)")
+        for number in range(10):
+            client.say(f"line {number}")
+            client.wait_for(f"line {number}\n")
+        client.say("Q")
+        seen = client.everything_seen
+    assert seen.count("<<< TLS 1.3, Handshake [length 0005], KeyUpdate") >= 4
+    assert seen.count(">>> TLS 1.3, Handshake [length 0005], KeyUpdate") >= 4
 
 
 @pytest.mark.parametrize("suite", ["AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305"])

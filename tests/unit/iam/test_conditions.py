@@ -97,6 +97,10 @@ TAGGED = RequestContext(
         ("Null", "aws:ResourceTag/Stage", True, False),
         ("Null", "aws:ResourceTag/Nothing", "true", True),
         ("Null", "aws:TokenIssueTime", "true", True),
+        # As in AWS where a request does not come through a VPC endpoint.
+        ("Null", "aws:SourceVpce", "true", True),
+        ("StringEquals", "aws:SourceVpce", "vpce-1", False),
+        ("StringNotEquals", "aws:SourceVpce", "vpce-1", True),
         # Keys that are not there
         ("StringEquals", "aws:ResourceTag/Nothing", "", False),
         ("StringLike", "aws:ResourceTag/Nothing", "*", False),

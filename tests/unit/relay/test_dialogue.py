@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import tracemalloc
 from collections.abc import Iterable
 
@@ -279,6 +281,53 @@ def test_a_thousand_broken_dialogues_leave_nothing(context: ServerContext, autho
     finally:
         tracemalloc.stop()
     assert after - before < 20_000
+
+
+class HeapReport(ctypes.Structure):
+    """glibc's struct mallinfo2."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+def heap_bytes() -> int:
+    """What C code has allocated and not freed, Python's own pieces aside."""
+    gc.collect()
+    ask = ctypes.CDLL(None).mallinfo2
+    ask.restype = HeapReport
+    report = ask()
+    return int(report.uordblks + report.hblkhd)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="asks glibc 2.33 or newer")
+def test_dialogues_leave_nothing_in_the_memory_of_openssl(context: ServerContext, authority: Authority) -> None:
+    """However they end: in the middle of a handshake, by an alert, with a refusal, with a session that goes on."""
+    hello = MemoryClient(authority.certificate).step()
+
+    def talk(count: int) -> None:
+        for number in range(count):
+            conversation, client = Conversation(context), MemoryClient(authority.certificate)
+            if number % 4 < 2:
+                broken = bytearray(hello)
+                broken[number % len(hello)] ^= 0xFF
+                conversation.hear(TLS_REQUEST)
+                conversation.hear(hello if number % 4 else bytes(broken))
+                conversation.hear(b"\x16\x03\x03\0\x04junk")
+            else:
+                shake_hands(conversation, client, end=STARTUP + (PASSWORD if number % 4 == 2 else b"p\0\0\0\x08bad\0"))
+                assert conversation.outcome is not None
+            conversation.hear(b"")
+            conversation.dialogue.close()
+
+    talk(400)
+    before = heap_bytes()
+    talk(1000)
+    assert heap_bytes() - before < 20_000
 
 
 @pytest.mark.parametrize("text", ["x" * 10_000, "a\0b", "ä" * 3000, "\udcff"])
