@@ -23,9 +23,11 @@ _REPLY_BYTES: Final = 64
 
 
 def cancel(front: Front, session: Session) -> None:
-    """What it is doing, if it is doing anything."""
+    """What it is doing, or waiting with, if anything."""
     backend = session.backend
-    if backend is not None and backend.exchange.is_answering:
+    if backend is None:
+        session.cancel_waiting()
+    elif backend.exchange.is_answering:
         _Cancelling(front, backend).start()
 
 

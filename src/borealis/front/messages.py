@@ -6,7 +6,7 @@ that of the PostgreSQL manual, "Frontend/Backend Protocol".
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 HEADER: Final = struct.Struct(">BI")
@@ -213,6 +213,16 @@ def refuse_requests(requests: Iterable[Request], error: bytes, status: int) -> b
         if not is_open:
             answer += (error, ready_for_query(status))
     return None if is_open else b"".join(answer)
+
+
+def count_first_answered(requests: Sequence[Request]) -> int:
+    """How many of them are answered by the first ReadyForQuery; 0 if those are not complete."""
+    for at, (kind, _) in enumerate(requests, 1):
+        if kind in (QUERY, SYNC, CALL):
+            while at < len(requests) and requests[at][0] == CONTINUATION:
+                at += 1
+            return at
+    return 0
 
 
 AUTHENTICATION_OK: Final = message(AUTHENTICATION, bytes(4))

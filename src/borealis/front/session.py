@@ -30,6 +30,9 @@ _NEEDS_NO_BACKEND: Final = frozenset(
 """What Postgres ignores when it comes at rest; a continuation is then one of such a message."""
 
 _ATTEMPTS_MAX: Final = 3
+_CANCELED: Final = messages.error_response(
+    "ERROR", "57014", "canceling statement due to user request"
+) + messages.ready_for_query(messages.IDLE)
 
 
 class Records(Protocol):
@@ -360,6 +363,23 @@ class Session:
             return
         self.write(answer)
         self._listen()
+
+    def cancel_waiting(self) -> None:
+        """What it waits with for a backend, as Postgres cancels what it is doing: not what was sent behind it."""
+        pending = self._pending
+        if pending is None or self.backend is not None:
+            return
+        count = messages.count_first_answered(pending)
+        if count == 0 or (count == len(pending) and self._reader.is_within_message):
+            return
+        self._pending = pending[count:] or None
+        if self._pending is None:
+            self._front.withdraw(self, self._kind)
+        self.write(_CANCELED)
+        if self._is_leaving:
+            self._leave()
+        else:
+            self._listen()
 
     def backend_is_writable(self) -> None:
         self._listen()

@@ -74,7 +74,7 @@ class Entrance:
                 session = self._shake_hands(client, is_direct)
                 startup = _read_startup(client, session)
                 if isinstance(startup, CancelRequest):
-                    self._cancel(startup)
+                    self.cancel(startup)
                     client.sendall(session.close_notify())
                     return
                 protocol, parameters, unread = startup
@@ -107,14 +107,14 @@ class Entrance:
         while True:
             length, code = struct.unpack(">II", _receive_exactly(client, 8))
             if code == CANCEL_REQUEST:
-                self._cancel(CancelRequest(*struct.unpack(">II", _receive_exactly(client, length - 8))))
+                self.cancel(CancelRequest(*struct.unpack(">II", _receive_exactly(client, length - 8))))
                 return False
             if code == SSL_REQUEST:
                 client.sendall(b"S")
                 return True
             client.sendall(b"N")
 
-    def _cancel(self, request: CancelRequest) -> None:
+    def cancel(self, request: CancelRequest) -> None:
         with self._connect() as front:
             front.sendall(encode_cancel(request))
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import select
+import struct
 import threading
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.pq import DiagnosticField
 
+from borealis.front.messages import query
+from borealis.wire.handover import CancelRequest
 from tests.cluster import Cluster, Connection
-from tests.integration.front.running_front import FRONT_ID, RunningFront
+from tests.integration.front.raw_client import RawClient
+from tests.integration.front.running_front import FRONT_ID, RunningFront, StartFront
 
 
 def backend_of(connection: Connection) -> object:
@@ -123,6 +128,31 @@ def test_a_large_parameter_passes(front: RunningFront) -> None:
             len(large),
             True,
         )
+
+
+def test_cancel_ends_the_wait_for_a_backend(start_front: StartFront, table: str) -> None:
+    """What stands in a queue is cancelled like what runs, and what was sent behind it is not."""
+    front = start_front(backends_target=1, backends_max=1)
+    with front.connect(autocommit=False) as holder, front.connect() as waiting, RawClient(front.entrance.port) as raw:
+        insert = sql.SQL("INSERT INTO {} VALUES (1, 'x')").format(sql.Identifier(table))
+        holder.execute("SELECT 1")
+        for text in (insert.as_string(), "SELECT $1::int"):
+            waiting.pgconn.send_query_params(text.encode(), [b"1"] if "$" in text else [])
+            waiting.pgconn.flush()
+            RawClient(front.entrance.port).close()  # it has been queued once others are greeted
+            waiting.cancel_safe()
+            result = waiting.pgconn.get_result()
+            assert result is not None
+            assert result.error_field(DiagnosticField.SQLSTATE) == b"57014"
+            assert waiting.pgconn.get_result() is None
+        raw.send(query("SELECT 1") + query("SELECT 22"))
+        RawClient(front.entrance.port).close()
+        process_id, secret = struct.unpack(">II", dict(raw.greeting)[b"K"])
+        front.entrance.cancel(CancelRequest(process_id, secret))
+        assert b"C57014\0" in dict(raw.read_until(b"Z"))[b"E"]
+        holder.commit()
+        assert b"22" in dict(raw.read_until(b"Z"))[b"D"]
+        assert waiting.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone() == (0,)
 
 
 def test_cancel_hits_the_query_of_its_session(front: RunningFront) -> None:

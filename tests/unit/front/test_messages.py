@@ -15,6 +15,7 @@ from borealis.front.messages import (
     PIECE_BYTES,
     ProtocolViolation,
     RequestReader,
+    count_first_answered,
     error_response,
     message,
     read_columns,
@@ -86,6 +87,17 @@ def test_requests_are_refused_one_by_one() -> None:
     query, parse, sync = ((kind, b"") for kind in (messages.QUERY, messages.PARSE, messages.SYNC))
     assert refuse_requests([query, parse, sync], error, messages.IDLE) == (error + ready) * 2
     assert refuse_requests([query, parse], error, messages.IDLE) is None
+
+
+def test_what_is_answered_first_is_a_query_or_a_batch() -> None:
+    query, parse, sync, more = (
+        (kind, b"") for kind in (messages.QUERY, messages.PARSE, messages.SYNC, messages.CONTINUATION)
+    )
+    assert count_first_answered([query, query]) == 1
+    assert count_first_answered([query, more, more, parse]) == 3
+    assert count_first_answered([parse, more, parse, sync, query]) == 4
+    assert count_first_answered([parse, parse]) == 0
+    assert count_first_answered([]) == 0
 
 
 def test_a_row_is_read_and_a_damaged_one_is_not() -> None:
