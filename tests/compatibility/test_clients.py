@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import importlib.util
 import json
 import shutil
 import ssl
@@ -67,6 +69,36 @@ def test_psycopg(front_door: FrontDoor, new_cluster: Endpoint) -> None:
         with connection.transaction(), connection.cursor() as cursor:
             cursor.executemany("INSERT INTO notes VALUES (%s, %s)", [(n, f"note {n}") for n in range(100)])
         assert connection.execute("SELECT count(*) FROM notes").fetchone() == (100,)
+
+
+def test_libpq_changes_its_keys_and_asks_for_ours(front_door: FrontDoor) -> None:
+    """By OpenSSL's own function, in the middle of everything."""
+    libraries = Path(importlib.util.find_spec("psycopg_binary").origin).parents[1] / "psycopg_binary.libs"  # type: ignore[union-attr,arg-type]
+    libpq, openssl = (ctypes.CDLL(str(next(libraries.glob(f"{name}-*")))) for name in ("libpq", "libssl"))
+    libpq.PQsslStruct.restype = ctypes.c_void_p
+    with front_door.connect(front_door.first) as connection, connection.cursor() as cursor:
+        handle = libpq.PQsslStruct(ctypes.c_void_p(connection.pgconn.pgconn_ptr), b"OpenSSL")
+
+        def change_keys(number: int) -> None:
+            """Every other time with the wish that the server changes its own."""
+            assert openssl.SSL_key_update(ctypes.c_void_p(handle), number % 2) == 1
+
+        for number in range(20):
+            change_keys(number)
+            text = "x" * (number * 5000)
+            assert connection.execute("SELECT %s::text", (text,)).fetchone() == (text,)
+        cursor.execute("CREATE TEMPORARY TABLE line (number int, text text)")
+        with cursor.copy("COPY line FROM STDIN") as copy:
+            for number in range(2000):
+                if number % 100 == 0:
+                    change_keys(number // 100)
+                copy.write_row((number, "y" * 500))
+        with cursor.copy("COPY line TO STDOUT") as copy:
+            count = 0
+            for count, _ in enumerate(copy.rows(), 1):
+                if count % 300 == 0:
+                    change_keys(count // 300)
+        assert count == 2000
 
 
 def test_psycopg2(front_door: FrontDoor, new_cluster: Endpoint) -> None:
