@@ -23,6 +23,7 @@ import psycopg
 from borealis.host.layout import open_layout
 from borealis.placement.host_client import HostClient
 from tests.cluster import Cluster, Connection
+from tests.integration.control.clusters import wait_active
 
 # A psql that was built with TLS; the wheel's is not.
 PSQL = "psql"
@@ -73,7 +74,7 @@ class FrontDoor:
         """A new cluster, once it is ACTIVE."""
         api = self.api()
         created = api.create_cluster(deletionProtectionEnabled=False)
-        api.get_waiter("cluster_active").wait(identifier=created["identifier"], WaiterConfig={"Delay": 1})
+        wait_active(api, created["identifier"])
         return Endpoint(created["identifier"], created["endpoint"])
 
     def stop_cluster(self, endpoint: Endpoint) -> None:

@@ -19,6 +19,7 @@ import psycopg2
 import pytest
 
 from tests.compatibility.front_door import PSQL, Endpoint, FrontDoor
+from tests.integration.control.clusters import wait_gone
 
 AWS = str(Path(sys.executable).with_name("aws"))
 QUERY = "SELECT current_user, current_database(), 40 + 2"
@@ -149,7 +150,7 @@ def test_clusters_do_not_see_each_other(front_door: FrontDoor) -> None:
 def test_a_deleted_cluster_takes_nobody(front_door: FrontDoor, new_cluster: Endpoint) -> None:
     api, token = front_door.api(), front_door.token(new_cluster)
     api.delete_cluster(identifier=new_cluster.identifier)
-    api.get_waiter("cluster_not_exists").wait(identifier=new_cluster.identifier, WaiterConfig={"Delay": 1})
+    wait_gone(api, new_cluster.identifier)
     with pytest.raises(psycopg.OperationalError):
         front_door.connect(new_cluster, token)
     with pytest.raises(botocore.exceptions.ClientError, match="ResourceNotFound"):
