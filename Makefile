@@ -1,7 +1,7 @@
 # make up        build, start Borealis with the data in $(DATA), run until Ctrl-C
 # make test      build, run the whole test suite
 # make check     format, lint, types, unit tests (with a fifth of the random examples), a sample of simulation seeds
-# make sanitize  the tests of the extension, built with PostgreSQL's assertions and AddressSanitizer
+# make sanitize  the tests of extension and libraries, built with AddressSanitizer (the extension with assertions, too)
 # make bench     measure against stock PostgreSQL, and the front door against PgBouncer before it
 # make build     virtual environment, dependencies, the PostgreSQL extension, the C libraries; does nothing when all is up to date
 # make format    rewrite the Python sources in the house format
@@ -11,15 +11,24 @@ PYTHON ?= python3
 DATA ?= data
 UP ?=
 TESTS ?= tests
+WORKERS ?= 2
 SEEDS ?= 200
 LIBRARY_SEEDS ?= 20
+QUICK_SEEDS ?= 100
 SANITIZED ?= tests/sameness tests/integration/test_host_lifecycle.py tests/integration/test_dialect.py \
 	tests/integration/test_session_state.py
+SANITIZED_UNITS ?= tests/unit/tls tests/unit/storage tests/unit/adjudicator tests/unit/test_library_foundation.py
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := .build/environment
+ASAN = $(shell gcc -print-file-name=libasan.so)
+# The tests of one file stay together, with what they share, and files begin in their order.
+PYTEST = $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+# Where an environment forbids it, as images for containers do, every process would compile the whole package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 up: build
 	@exec $(BIN)/borealis up --data $(DATA) $(UP)
@@ -42,10 +51,10 @@ $(STAMP): pyproject.toml setup.py constraints.txt tests/datasets.txt | $(BIN)/pi
 	@mkdir -p $(@D) && touch $@
 
 test: build
-	$(BIN)/python -m pytest $(TESTS)
+	$(PYTEST) $(TESTS)
 
 check: build
-	@$(MAKE) --no-print-directory -j2 --output-sync=target lint unit-quick simulate types
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint unit-quick simulate types SEEDS=$(QUICK_SEEDS)
 
 lint:
 	$(BIN)/ruff format --check .
@@ -55,10 +64,10 @@ types:
 	$(BIN)/mypy
 
 unit:
-	$(BIN)/python -m pytest --quiet tests/unit
+	$(PYTEST) --quiet tests/unit
 
 unit-quick:
-	$(BIN)/python -m pytest --quiet --hypothesis-profile=quick tests/unit
+	$(PYTEST) --quiet --hypothesis-profile=quick tests/unit
 
 simulate:
 	$(BIN)/python -m simulation --count $(SEEDS)
@@ -66,22 +75,18 @@ simulate:
 
 sanitize: build
 	@$(MAKE) --no-print-directory -j2 -C postgres_extension ASSERT=1 SANITIZE=address all with-doors
+	@$(MAKE) --no-print-directory -j2 -C tls_library SANITIZE=address
+	@$(MAKE) --no-print-directory -j2 -C storage_library SANITIZE=address
+	@$(MAKE) --no-print-directory -j2 -C transaction_library SANITIZE=address
+	BOREALIS_TLS_LIBRARY=$(abspath .build)/tls-address/borealis_tls.so \
+	BOREALIS_STORAGE_LIBRARY=$(abspath .build)/storage-address/borealis_storage.so \
+	BOREALIS_TRANSACTION_LIBRARY=$(abspath .build)/transactions-address/borealis_transactions.so \
+	LD_PRELOAD=$(ASAN) ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=0 \
+	$(PYTEST) --hypothesis-profile=quick $(SANITIZED_UNITS)
 	BOREALIS_EXTENSION=$(abspath .build)/extension-assert-address/out \
 	BOREALIS_LIBRARY_DIRECTORY=$(abspath .build)/extension-assert-address/with-doors \
-	BOREALIS_TEST_PRELOAD=$(shell gcc -print-file-name=libasan.so) \
-	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=0:handle_abort=0 \
-	$(BIN)/python -m pytest $(SANITIZED)
-	@$(MAKE) --no-print-directory -j2 -C tls_library SANITIZE=address
-	BOREALIS_TLS_LIBRARY=$(abspath .build)/tls-address/borealis_tls.so LD_PRELOAD=$(shell gcc -print-file-name=libasan.so) \
-	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=0 $(BIN)/python -m pytest tests/unit/tls
-	@$(MAKE) --no-print-directory -j2 -C storage_library SANITIZE=address
-	BOREALIS_STORAGE_LIBRARY=$(abspath .build)/storage-address/borealis_storage.so \
-	LD_PRELOAD=$(shell gcc -print-file-name=libasan.so) \
-	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=0 $(BIN)/python -m pytest tests/unit/storage
-	@$(MAKE) --no-print-directory -j2 -C transaction_library SANITIZE=address
-	BOREALIS_TRANSACTION_LIBRARY=$(abspath .build)/transactions-address/borealis_transactions.so \
-	LD_PRELOAD=$(shell gcc -print-file-name=libasan.so) \
-	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=0 $(BIN)/python -m pytest tests/unit/adjudicator
+	BOREALIS_TEST_PRELOAD=$(ASAN) ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=0:handle_abort=0 \
+	$(PYTEST) $(SANITIZED)
 
 bench: build
 	$(BIN)/python -m benchmarks

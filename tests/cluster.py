@@ -37,7 +37,9 @@ EVENT_S = 60.0
 STOP_S = 60.0
 
 # Below what operating systems hand out to clients.
-PORTS = range(20_000, 30_000)
+PORTS_FIRST = 20_000
+WORKER_PORTS = 2_000
+WORKERS_MAX = 5
 
 # What is wrong in a log, unless a test declares it. PostgreSQL's lines have time, process, SQLSTATE and level.
 SERVICE_PROBLEM = re.compile(r"\b(ERROR|CRITICAL)\b|Traceback \(most recent call last\)|Sanitizer")
@@ -47,9 +49,14 @@ SERVER_PROBLEM = re.compile(
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` consecutive ports that nobody uses. Random, so that parallel runs rarely meet."""
+    """The first of `count` consecutive ports that nobody uses.
+
+    Random, so that parallel runs rarely meet; the workers of one run never do.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS_MAX
+    start = PORTS_FIRST + worker * WORKER_PORTS
     while True:
-        first = random.randrange(PORTS.start, PORTS.stop - count)
+        first = random.randrange(start, start + WORKER_PORTS - count)
         if all(_is_free(first + offset) for offset in range(count)):
             return first
 

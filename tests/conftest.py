@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,6 +27,12 @@ THREADS_END_S = 60
 settings.register_profile("borealis", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(QUICK, settings.get_profile("borealis"), max_examples=QUICK_PERCENT)
 settings.load_profile("borealis")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: no collection of garbage has to walk over it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

@@ -6,12 +6,11 @@ stands in for.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.integration.building import build
 from tests.integration.plain_server import CHECKOUT, EXTENSION_SOURCES, connect, plain_server
 
 UNITS = EXTENSION_SOURCES / "tests"
@@ -19,7 +18,7 @@ UNITS = EXTENSION_SOURCES / "tests"
 
 def build_units() -> Path:
     """Builds the library with assertions on; gives its folder."""
-    subprocess.run(["make", "--quiet", "-C", UNITS, f"PYTHON={sys.executable}"], check=True)
+    build(UNITS)
     return CHECKOUT / ".build" / "units-assert"
 
 

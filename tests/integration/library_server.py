@@ -7,13 +7,12 @@ taken as it is.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster import Connection
+from tests.integration.building import build
 from tests.integration.plain_server import CHECKOUT, EXTENSION_SOURCES, connect, plain_server
 
 
@@ -22,7 +21,7 @@ def library_with_doors() -> Path:
     folder = os.environ.get("BOREALIS_LIBRARY_DIRECTORY")
     if folder:
         return Path(folder)
-    subprocess.run(["make", "--quiet", "-C", EXTENSION_SOURCES, f"PYTHON={sys.executable}", "with-doors"], check=True)
+    build(EXTENSION_SOURCES, "with-doors")
     return CHECKOUT / ".build" / "extension" / "with-doors"
 
 
