@@ -1,4 +1,5 @@
-"""How many examples a property test tries: its own number in the whole suite, a share of it in the quick gate.
+"""How many examples a property test tries, or seeds it simulates: its own number in the whole suite, a share of it in
+the quick gate.
 
 `make check` chooses the share with --hypothesis-profile, which is loaded before any test is imported.
 """

@@ -85,11 +85,15 @@ class RunningService:
         self.process = None
         return code
 
+    def disconnect(self) -> None:
+        for each in self.sockets:
+            each.close()
+        self.sockets.clear()
+
     def destroy(self) -> None:
         if self.process is not None:
             self.kill()
-        for each in self.sockets:
-            each.close()
+        self.disconnect()
         shutil.rmtree(self.data)
 
     def page(self, word: TransactionsWord) -> int:

@@ -37,6 +37,7 @@ from borealis.wire.frames import FRAME_HEADER, encode_frame
 from borealis.wire.journal_batch import RecordKind
 from borealis.wire.journal_messages import JournalFrame, decode_position
 from borealis.wire.transaction_record import TransactionRecord, encode_transaction
+from tests.integration.waiting import wait_until
 from tests.unit.adjudicator.running_service import Client, FollowingClient, RunningService, refused
 
 Start = Callable[..., RunningService]
@@ -54,6 +55,22 @@ def start() -> Iterator[Start]:
     yield start_one
     for service in services:
         service.destroy()
+
+
+@pytest.fixture(scope="module")
+def shared_service() -> Iterator[RunningService]:
+    service = RunningService()
+    try:
+        yield service.start()
+    finally:
+        service.destroy()
+
+
+@pytest.fixture
+def service(shared_service: RunningService) -> Iterator[RunningService]:
+    """For tests that nobody notices later: shared by them."""
+    yield shared_service
+    shared_service.disconnect()
 
 
 def committed(answer: object) -> Committed:
@@ -131,8 +148,7 @@ def test_a_journal_that_lacks_acknowledged_commits_is_not_served(start: Start) -
 # Hostile peers
 
 
-def test_garbage_costs_its_sender_the_connection_and_nobody_else_anything(start: Start) -> None:
-    service = start()
+def test_garbage_costs_its_sender_the_connection_and_nobody_else_anything(service: RunningService) -> None:
     witness = Client(service)
     random = Random(7)
     sound = witness.record(b"x")
@@ -159,8 +175,7 @@ def test_garbage_costs_its_sender_the_connection_and_nobody_else_anything(start:
         (FRAME_HEADER.pack(2**32 - 1, CommitFrame.HELLO, 0, 0, 1), Reason.TOO_LARGE),
     ],
 )
-def test_whoever_breaks_a_rule_is_told_and_dismissed(start: Start, stream: bytes, reason: Reason) -> None:
-    service = start()
+def test_whoever_breaks_a_rule_is_told_and_dismissed(service: RunningService, stream: bytes, reason: Reason) -> None:
     client = Client(service, greets=False)
     client.post_raw(stream)
     frame = client.await_frame()
@@ -170,8 +185,7 @@ def test_whoever_breaks_a_rule_is_told_and_dismissed(start: Start, stream: bytes
     assert client.await_frame() is None
 
 
-def test_a_second_request_before_the_answer_ends_the_connection(start: Start) -> None:
-    service = start()
+def test_a_second_request_before_the_answer_ends_the_connection(service: RunningService) -> None:
     client = Client(service)
     first, second = (encode_frame(CommitFrame.COMMIT, number, client.record(b"a")) for number in (1, 2))
     client.post_raw(first + second)
@@ -182,8 +196,7 @@ def test_a_second_request_before_the_answer_ends_the_connection(start: Start) ->
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_announced_lengths_take_no_memory(start: Start) -> None:
-    service = start()
+def test_announced_lengths_take_no_memory(service: RunningService) -> None:
     assert service.process is not None
     before = resident_bytes(service.process.pid)
     hostile = [Client(service) for _ in range(30)]
@@ -265,8 +278,12 @@ def test_what_a_snapshot_covers_is_truncated_once_outcomes_do_not_need_it(start:
     follower.report_snapshot(end)
     zone = service.data / "journal" / "zone-1"
     first = zone / segment_name(Position(0))
-    while first.exists():  # age is what it waits for
+
+    def is_truncated() -> bool:
         committed(client.commit(b"again", os.urandom(100)))
+        return not first.exists()
+
+    wait_until(is_truncated, "what is in the first segment is old enough")
     late = FollowingClient(service)
     frame = late.await_frame()
     assert frame is not None
@@ -278,8 +295,7 @@ def test_what_a_snapshot_covers_is_truncated_once_outcomes_do_not_need_it(start:
 
 
 @pytest.mark.parametrize("position", [2**63, 2**64 - 1])
-def test_a_follower_from_beyond_the_end_is_dismissed(start: Start, position: int) -> None:
-    service = start()
+def test_a_follower_from_beyond_the_end_is_dismissed(service: RunningService, position: int) -> None:
     follower = FollowingClient(service, position)
     frame = follower.await_frame()
     assert frame is not None
@@ -287,8 +303,7 @@ def test_a_follower_from_beyond_the_end_is_dismissed(start: Start, position: int
     assert follower.await_frame() is None
 
 
-def test_a_hostile_follower_harms_nobody(start: Start) -> None:
-    service = start()
+def test_a_hostile_follower_harms_nobody(service: RunningService) -> None:
     random = Random(3)
     good = FollowingClient(service)
     for _ in range(60):
@@ -330,8 +345,7 @@ def test_whoever_waits_too_long_for_storage_is_refused(start: Start) -> None:
     assert refused(client.ask(CommitFrame.OUTCOME, encode_outcome_query(query))).reason is Reason.FORGOTTEN
 
 
-def test_a_reserved_table_is_written_by_nobody_else_until_the_connection_ends(start: Start) -> None:
-    service = start()
+def test_a_reserved_table_is_written_by_nobody_else_until_the_connection_ends(service: RunningService) -> None:
     reserver, writer, witness = Client(service), Client(service), Client(service)
     table = encode_reservation([Relfilenode(1)])
     assert isinstance(reserver.ask(CommitFrame.RESERVE, table), Reserved)
@@ -435,8 +449,7 @@ def test_several_zones_hold_the_same(start: Start) -> None:
             assert (zone / name).read_bytes() == (zones[0] / name).read_bytes()
 
 
-def test_a_hundred_clients_at_once(start: Start) -> None:
-    service = start()
+def test_a_hundred_clients_at_once(service: RunningService) -> None:
     clients = [Client(service) for _ in range(100)]
     for repetition in range(5):
         for number, client in enumerate(clients):

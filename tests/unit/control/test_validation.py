@@ -25,6 +25,7 @@ from borealis.control.shapes import (
     Text,
 )
 from borealis.control.validation import PROBLEMS_MAX, check_structure, gather, parse_body
+from tests.examples import examples
 
 SERVICE = botocore.session.get_session().get_service_model("dsql")
 WITH_INPUT = [operation for operation in OPERATIONS if operation.input is not None]
@@ -67,7 +68,7 @@ json_values = st.recursive(
 
 
 @pytest.mark.parametrize("operation", WITH_INPUT, ids=lambda operation: operation.name)
-@settings(max_examples=20)
+@settings(max_examples=examples(40))
 @given(data=st.data())
 def test_what_fits_is_taken_whole(operation: Operation, data: st.DataObject) -> None:
     assert operation.input is not None
@@ -78,7 +79,7 @@ def test_what_fits_is_taken_whole(operation: Operation, data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize("operation", WITH_INPUT, ids=lambda operation: operation.name)
-@settings(max_examples=20)
+@settings(max_examples=examples(40))
 @given(data=st.data())
 def test_what_botocore_refuses_is_refused(operation: Operation, data: st.DataObject) -> None:
     """Botocore checks types, required members and lower bounds, no patterns: we refuse at least as much."""

@@ -13,11 +13,12 @@ from simulation.faults import Fault
 from simulation.history import Outcome
 from simulation.scheduler import Mailbox, Scheduler, Script, Sleep, Take, Task
 from simulation.world import REFERENCE, run
+from tests.examples import examples
 
 ZONE = Path("zone")
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(examples(10)))
 def test_a_seed_replays_exactly(seed: int) -> None:
     first, second = run(seed), run(seed)
     assert first.faults == second.faults
@@ -28,7 +29,7 @@ def test_a_seed_replays_exactly(seed: int) -> None:
     assert first.violations == second.violations == []
 
 
-@pytest.mark.parametrize("seed", range(10, 16))
+@pytest.mark.parametrize("seed", range(10, 10 + examples(10)))
 def test_a_seed_goes_the_same_way_with_the_reference(seed: int) -> None:
     """Every answer of a life is the same, and so is everything that follows from it."""
     production, reference = run(seed), run(seed, REFERENCE)
@@ -45,7 +46,7 @@ def test_a_world_without_faults_loses_nothing_and_refuses_only_conflicts() -> No
     assert {Outcome.COMMITTED, Outcome.REJECTED, Outcome.READ_ONLY} <= outcomes
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(examples(10)))
 def test_storage_in_c_keeps_the_same_promises(seed: int) -> None:
     report = run(seed, library.PARTS)
     assert report.violations == []
@@ -61,7 +62,7 @@ def test_without_faults_storage_in_c_gives_the_same_history() -> None:
 
 @pytest.mark.parametrize("fault", Fault)
 def test_every_fault_alone_is_survived(fault: Fault) -> None:
-    for seed in range(3):
+    for seed in range(examples(5)):
         report = run(seed, faults=[fault])
         assert report.violations == []
         assert sum(attempt.outcome is Outcome.COMMITTED for attempt in report.history.attempts) > 10
