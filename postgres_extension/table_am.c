@@ -33,21 +33,45 @@ slot_callbacks(Relation rel)
 	return &TTSOpsHeapTuple;
 }
 
-/* WHERE CURRENT OF a row that this transaction has updated since. */
+/*
+ * WHERE CURRENT OF a row that this transaction has updated since, or moved to
+ * another key.  The handle of a row that it has deleted stays as it is: what
+ * stands at the same key now is another row.
+ */
 static void
 tuple_get_latest_tid(TableScanDesc scan, ItemPointer tid)
 {
+	CommandId	curcid = snapshot_command(scan->rs_snapshot);
 	RowAddress	address;
+	WriteVersion *row;
 	WriteEntry *entry;
-	WriteVersion *latest;
 
 	if (!row_handle_resolve(tid, &address))
 		return;
-	entry = address.version ? address.version->entry :
-		write_set_find(address.key, address.key_size);
-	latest = entry ? write_entry_visible(entry, snapshot_command(scan->rs_snapshot)) : NULL;
-	if (latest != NULL)
-		row_handle_for_version(latest, tid);
+	row = address.version;
+	entry = row ? row->entry : write_set_find(address.key, address.key_size);
+	while (entry != NULL)
+	{
+		WriteVersion *latest = write_entry_visible(entry, curcid);
+		WriteVersion *deletion = NULL;
+
+		for (WriteVersion *version = latest; version != NULL && version != row; version = version->older)
+		{
+			if (version->operation == WRITE_DELETE)
+				deletion = version;
+		}
+		if (deletion == NULL)
+		{
+			row = latest;
+			break;
+		}
+		if (!deletion->is_moved)
+			return;
+		row = write_set_version(deletion->number + 1);
+		entry = row->entry;
+	}
+	if (row != NULL)
+		row_handle_for_version(row, tid);
 }
 
 static TransactionId

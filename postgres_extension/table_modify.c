@@ -195,13 +195,14 @@ put_row(Relation rel, const uint8 *key, uint32 key_size, WriteOperation operatio
 }
 
 /* stored_size is that of the row's last version. */
-static void
+static WriteVersion *
 put_deletion(const uint8 *key, uint32 key_size, uint32 stored_size, CommandId cid)
 {
 	WriteVersion *version = write_set_put(key, key_size, WRITE_DELETE, cid,
 										  GetCurrentTransactionId(), NULL, 0);
 
 	version->replaced_size = stored_size;
+	return version;
 }
 
 /* The slot now shows the version. */
@@ -572,7 +573,8 @@ borealis_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, Comm
 	changes = replace_index_entries(rel, &old.tuple, tuple, &address, row_moves, cid);
 	if (row_moves)
 	{
-		put_deletion(address.key, address.key_size, stored_size, cid);
+		/* WHERE CURRENT OF a cursor may come for the row where it was */
+		put_deletion(address.key, address.key_size, stored_size, cid)->is_moved = true;
 		version = put_row(rel, (uint8 *) key.data, key.len, WRITE_INSERT, tuple, cid);
 	}
 	else

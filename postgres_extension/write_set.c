@@ -332,6 +332,7 @@ write_set_reserve(const uint8 *key, uint32 key_size, WriteOperation operation,
 	version->cmax = InvalidCommandId;
 	version->xid = xid;
 	version->operation = (uint8) operation;
+	version->is_moved = false;
 	version->value_size = value_size;
 	version->replaced_size = 0;
 	version->number = version_log_size;

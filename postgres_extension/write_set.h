@@ -52,6 +52,7 @@ struct WriteVersion
 	CommandId	cmax;			/* command that replaced it, or InvalidCommandId */
 	TransactionId xid;			/* (sub)transaction that wrote it, for rows */
 	uint8		operation;		/* WriteOperation */
+	bool		is_moved;		/* of WRITE_DELETE: the row is the version with the next number */
 	uint32		value_size;		/* stored form, 0 for deletes */
 
 	/*
