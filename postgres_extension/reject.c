@@ -70,6 +70,35 @@ is_temporary_relation(const RangeVar *relation)
 	return OidIsValid(relation_id) && get_rel_persistence(relation_id) == RELPERSISTENCE_TEMP;
 }
 
+/* DROP INDEX CONCURRENTLY names one index, or Postgres refuses it. */
+static bool
+drops_temporary(DropStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->objects)
+	{
+		if (!is_temporary_relation(makeRangeVarFromNameList(lfirst(cell))))
+			return false;
+	}
+	return true;
+}
+
+static bool
+vacuums_temporary(VacuumStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->rels)
+	{
+		RangeVar   *relation = lfirst_node(VacuumRelation, cell)->relation;
+
+		if (relation == NULL || !is_temporary_relation(relation))
+			return false;
+	}
+	return statement->rels != NIL;
+}
+
 static bool
 has_option(List *options, const char *name)
 {
@@ -143,7 +172,8 @@ reject_alter_table(AlterTableStmt *statement)
 static void
 reject_reindex(ReindexStmt *statement)
 {
-	if (has_option(statement->params, "concurrently"))
+	if (has_option(statement->params, "concurrently") &&
+		(statement->relation == NULL || !is_temporary_relation(statement->relation)))
 		refuse("REINDEX CONCURRENTLY is not supported", NO_CONCURRENTLY_HINT);
 	if (statement->kind == REINDEX_OBJECT_SYSTEM)
 		refuse("REINDEX SYSTEM is not supported", "System catalogs are disposable: a new instance gets new ones.");
@@ -191,7 +221,7 @@ reject_utility(Node *statement)
 				refuse("CREATE INDEX CONCURRENTLY is not supported", NO_CONCURRENTLY_HINT);
 			break;
 		case T_DropStmt:
-			if (((DropStmt *) statement)->concurrent)
+			if (((DropStmt *) statement)->concurrent && !drops_temporary((DropStmt *) statement))
 				refuse("DROP INDEX CONCURRENTLY is not supported", NO_CONCURRENTLY_HINT);
 			break;
 		case T_RefreshMatViewStmt:
@@ -199,7 +229,8 @@ reject_utility(Node *statement)
 				refuse("REFRESH MATERIALIZED VIEW CONCURRENTLY is not supported", NO_CONCURRENTLY_HINT);
 			break;
 		case T_VacuumStmt:
-			if (has_option(((VacuumStmt *) statement)->options, "full"))
+			if (has_option(((VacuumStmt *) statement)->options, "full") &&
+				!vacuums_temporary((VacuumStmt *) statement))
 				refuse("VACUUM FULL is not supported", "Old versions are collected automatically.");
 			break;
 		case T_ClusterStmt:

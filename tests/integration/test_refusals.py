@@ -33,6 +33,7 @@ REFUSED = [
     "VACUUM FULL items",
     "VACUUM (FULL) items",
     "VACUUM FULL",
+    "VACUUM FULL items, missing",
     "SELECT * FROM items TABLESAMPLE system (10)",
     "SELECT (SELECT count(*) FROM items TABLESAMPLE bernoulli (10))",
     "WITH few AS (SELECT * FROM items TABLESAMPLE system (10)) SELECT * FROM few",
@@ -99,6 +100,10 @@ ACCEPTED = [
     "CREATE TEMPORARY TABLE mine (area int4range); CREATE INDEX ON mine USING hash (area)",
     "CREATE TEMPORARY TABLE sampled AS SELECT 1 AS id; SELECT * FROM sampled TABLESAMPLE system (100)",
     "CREATE TEMPORARY TABLE clustered (id int PRIMARY KEY); CLUSTER clustered USING clustered_pkey",
+    "CREATE TEMPORARY TABLE fat (id int PRIMARY KEY); VACUUM FULL fat; VACUUM (FULL, ANALYZE) fat, fat",
+    "CREATE TEMPORARY TABLE again (id int PRIMARY KEY); REINDEX TABLE CONCURRENTLY again",
+    "CREATE TEMPORARY TABLE again (id int PRIMARY KEY); REINDEX INDEX CONCURRENTLY again_pkey",
+    "CREATE TEMPORARY TABLE bare (id int); CREATE INDEX CONCURRENTLY i ON bare (id); DROP INDEX CONCURRENTLY i",
     "SET search_path = pg_temp; CREATE TABLE by_path (id int); RESET search_path",
 ]
 
