@@ -8,6 +8,7 @@
 
 #include "access/genam.h"
 #include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/plancat.h"
@@ -26,6 +27,7 @@
 
 static get_relation_info_hook_type previous_get_relation_info = NULL;
 static set_rel_pathlist_hook_type previous_set_rel_pathlist = NULL;
+static ExecutorStart_hook_type previous_executor_start = NULL;
 static ExecutorRun_hook_type previous_executor_run = NULL;
 static ExecutorFinish_hook_type previous_executor_finish = NULL;
 
@@ -142,6 +144,65 @@ remove_shared_bitmaps(RelOptInfo *rel)
 	}
 }
 
+static bool
+names_row(Node *node, void *index)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		const Var  *var = (const Var *) node;
+
+		return var->varattno == SelfItemPointerAttributeNumber && var->varlevelsup == 0 &&
+			var->varno == *(const Index *) index;
+	}
+	return expression_tree_walker(node, names_row, index);
+}
+
+static bool
+needs_handles(const RelOptInfo *rel, Index index)
+{
+	ListCell   *cell;
+
+	if (names_row((Node *) rel->reltarget->exprs, &index))
+		return true;
+	foreach(cell, rel->baserestrictinfo)
+	{
+		if (names_row((Node *) ((RestrictInfo *) lfirst(cell))->clause, &index))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A query that looks at ctids compares rows by them, or gives them away to those
+ * who come back for the rows.  It says so to the executor by a mark that changes
+ * nothing else; queries that modify or lock need none.  Handles are a process's
+ * own, so the table is not for workers.
+ */
+static void
+keep_handles(PlannerInfo *root, RelOptInfo *rel, Index index)
+{
+	PlanRowMark *mark;
+	ListCell   *cell;
+
+	rel->consider_parallel = false;
+	rel->partial_pathlist = NIL;
+	foreach(cell, rel->pathlist)
+		((Path *) lfirst(cell))->parallel_safe = false;
+	if (root->parse->commandType != CMD_SELECT || root->parse->rowMarks != NIL)
+		return;
+
+	mark = makeNode(PlanRowMark);
+	mark->rti = mark->prti = index;
+	mark->rowmarkId = ++root->glob->lastRowMarkId;
+	mark->markType = ROW_MARK_REFERENCE;
+	mark->allMarkTypes = 1 << ROW_MARK_REFERENCE;
+	mark->strength = LCS_NONE;
+	mark->waitPolicy = LockWaitBlock;
+	root->rowMarks = lappend(root->rowMarks, mark);
+}
+
 static void
 adjust_paths(PlannerInfo *root, RelOptInfo *rel, Index index, RangeTblEntry *entry)
 {
@@ -152,6 +213,8 @@ adjust_paths(PlannerInfo *root, RelOptInfo *rel, Index index, RangeTblEntry *ent
 		return;
 	prefer_unique_lookups(root, rel);
 	remove_shared_bitmaps(rel);
+	if (needs_handles(rel, index))
+		keep_handles(root, rel, index);
 }
 
 /*
@@ -200,6 +263,31 @@ comes_back_for_rows(const PlannedStmt *plan)
 		return true;
 	/* WHERE CURRENT OF may name it */
 	return ActivePortal != NULL && ActivePortal->name[0] != '\0';
+}
+
+/*
+ * WHERE CURRENT OF takes a query with marks for one with FOR UPDATE, and looks for
+ * its table among them.  A query that has keep_handles' marks only is none.
+ */
+static void
+start_executor(QueryDesc *query, int flags)
+{
+	const PlannedStmt *plan = query->plannedstmt;
+	ListCell   *cell;
+
+	if (previous_executor_start)
+		previous_executor_start(query, flags);
+	else
+		standard_ExecutorStart(query, flags);
+
+	if (plan->commandType != CMD_SELECT || plan->rowMarks == NIL)
+		return;
+	foreach(cell, plan->rowMarks)
+	{
+		if (((PlanRowMark *) lfirst(cell))->markType != ROW_MARK_REFERENCE)
+			return;
+	}
+	query->estate->es_rowmarks = NULL;
 }
 
 static void
@@ -257,6 +345,8 @@ planner_support_init(void)
 	get_relation_info_hook = estimate_index_sizes;
 	previous_set_rel_pathlist = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = adjust_paths;
+	previous_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = start_executor;
 	previous_executor_run = ExecutorRun_hook;
 	ExecutorRun_hook = run_executor;
 	previous_executor_finish = ExecutorFinish_hook;

@@ -1,0 +1,54 @@
+-- ctid: rows compared by it and found again by it, within a statement and within a transaction.
+create table t (id int primary key, v int, x text);
+insert into t select g, g % 10, 'x' || g from generate_series(1, 3000) g;
+create table bag (v int);
+insert into bag select g % 7 from generate_series(1, 20) g;
+select count(distinct ctid), count(*) from t;
+select count(*) from t where ctid = (select ctid from t where id = 5);
+select id from t where ctid = any (array(select ctid from t where id < 4)) order by id;
+select count(*) from t a join t b on a.ctid = b.ctid and a.id = b.id;
+select count(*) from t a, t b where a.v = b.v and a.ctid <> b.ctid and a.id < 20 and b.id < 20;
+select v, count(*) from bag a where exists (select from bag b where b.v = a.v and b.ctid < a.ctid) group by v order by v;
+select count(*) from bag where ctid <> (select min(ctid) from bag);
+select count(*) from bag where ctid in (select max(ctid) from bag group by v);
+with first as materialized (select min(ctid) c from bag group by v) select v from bag join first on bag.ctid = c order by v;
+select count(*) from (select ctid c from bag union select ctid from bag) s;
+set enable_seqscan = off;
+select count(*) from t a join t b using (id) where a.ctid = b.ctid and a.id between 10 and 2000;
+create index on t (v);
+select count(*) from t where v = 3 and ctid not in (select ctid from t where v = 3 and id > 100);
+set enable_indexscan = off;
+select count(*) from t where v = 3 and ctid not in (select ctid from t where v = 3 and id > 100);
+reset enable_seqscan; reset enable_indexscan;
+begin;
+select ctid from t where id = 8 \gset
+select id from t where ctid = :'ctid';
+update t set x = 'found again' where ctid = :'ctid' returning id, x;
+select id from t where ctid = :'ctid';
+select ctid from t where id = 8 \gset
+update t set x = x || ' and again' where ctid = :'ctid' returning id, x;
+delete from t where ctid = :'ctid';
+commit;
+do $$ declare c tid; r record; begin
+  select ctid into c from t where id = 9;
+  update t set x = 'by plpgsql' where ctid = c;
+  for r in select ctid as c, id from t where id in (10, 11) loop update t set x = 'in a loop' where ctid = r.c; end loop;
+end $$;
+select id, x from t where id between 7 and 12 order by id;
+delete from bag a using bag b where a.v = b.v and a.ctid > b.ctid;
+select v from bag order by v;
+create table part (id int, v int) partition by list (v); create table part_1 partition of part for values in (1); create table part_2 partition of part for values in (2);
+insert into part select g, g % 2 + 1 from generate_series(1, 10) g;
+select a.id from part a join part b on (a.tableoid, a.ctid) = (b.tableoid, b.ctid) where b.id > 7 order by 1;
+select count(distinct (tableoid, ctid)) from part;
+create view ids as select ctid as c, id from t; create materialized view mat as select id from t where id < 30;
+select count(*) from ids a join ids b using (c) where a.id <> b.id; select count(distinct ctid) from mat;
+prepare twice as select count(*) from t a, t b where a.ctid = b.ctid and a.id < 50; execute twice; execute twice;
+set max_parallel_workers_per_gather = 2; set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0;
+select count(distinct ctid) from t; select count(*) from t a join t b on a.ctid = b.ctid; select count(*) from t where v > (select count(*) from t b where b.ctid = t.ctid and b.id < 100);
+select max(id) from t a where not exists (select from t b where b.ctid = a.ctid and b.v < 9);
+reset all; set search_path = same;
+select id from t where id = 12 and ctid is not null for update;
+select ctid is not null, id from t where id = 12 for update;
+begin; declare c cursor for select ctid is not null, id from t; update t set x = 'cursor' where current of c; rollback;
+begin; declare c cursor for select ctid is not null, id from t order by id; fetch 1 from c; update t set x = 'cursor' where current of c returning id; commit;
