@@ -58,6 +58,19 @@ bytes_successor(Bytes a)
 	return (Bytes) {(uint8 *) buffer.data, buffer.len};
 }
 
+/*
+ * No key is longer than KEY_SIZE_MAX, so one that is below a longer bound is at
+ * most the bound's beginning, and one above it is greater than that.
+ */
+static Bytes
+bytes_as_bound(Bytes a)
+{
+	if (a.size <= KEY_SIZE_MAX)
+		return a;
+	a.size = KEY_SIZE_MAX;
+	return bytes_successor(a);
+}
+
 static int
 bytes_compare(const void *a, const void *b)
 {
@@ -337,6 +350,9 @@ emit_ranges(KeyRanges *result, BytesList prefixes, const ColumnBounds *bounds, b
 		Bytes		upper = bounds->upper.size > 0 ?
 			bytes_concat(prefix, bounds->upper.data, bounds->upper.size) :
 			bytes_successor(prefix);
+
+		lower = bytes_as_bound(lower);
+		upper = bytes_as_bound(upper);
 
 		if (bytes_compare(&lower, &upper) < 0)
 			result->ranges[result->count++] =
