@@ -24,6 +24,7 @@
 #include "catalog/catalog.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_type.h"
 #include "catalog/storage.h"
@@ -181,6 +182,30 @@ remember_added_relation(HTAB *relations, Relation catalog, HeapTuple row)
 	return catalog_row_localize(catalog, row, relation->old_row);
 }
 
+/*
+ * A domain's own row says nothing of its constraints, but whoever has planned with
+ * them hears of changes to that row.
+ */
+static void
+announce_domain(HeapTuple constraint)
+{
+	Oid			domain = ((Form_pg_constraint) GETSTRUCT(constraint))->contypid;
+	Relation	types;
+	HeapTuple	row;
+
+	if (!OidIsValid(domain))
+		return;
+	types = table_open(TypeRelationId, AccessShareLock);
+	row = SearchSysCache1(TYPEOID, ObjectIdGetDatum(domain));
+	/* it may come or go with its constraints */
+	if (HeapTupleIsValid(row))
+	{
+		CacheInvalidateHeapTuple(types, row, NULL);
+		ReleaseSysCache(row);
+	}
+	table_close(types, NoLock);
+}
+
 static void
 exchange_rows(const EntryCatalog *change, HTAB *relations)
 {
@@ -202,6 +227,8 @@ exchange_rows(const EntryCatalog *change, HTAB *relations)
 		removed = remove_row(catalog, &shape, lfirst(cell));
 		if (is_classes)
 			remember_removed_relation(relations, removed);
+		else if (change->catalog == ConstraintRelationId)
+			announce_domain(removed);
 	}
 	foreach(cell, change->added)
 	{
@@ -209,6 +236,8 @@ exchange_rows(const EntryCatalog *change, HTAB *relations)
 
 		if (is_classes)
 			row = remember_added_relation(relations, catalog, row);
+		else if (change->catalog == ConstraintRelationId)
+			announce_domain(row);
 		else if (change->catalog == DatabaseRelationId && removed != NULL)
 			row = catalog_row_localize(catalog, row, removed);	/* there is one database */
 		CatalogTupleInsertWithInfo(catalog, row, indexes);

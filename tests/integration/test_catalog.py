@@ -189,6 +189,20 @@ def test_prepared_statement_follows_the_table(connect: Connect) -> None:
         two.execute("EXECUTE all_items")
 
 
+def test_prepared_statement_follows_the_domain(connect: Connect) -> None:
+    """A change of its constraints leaves the domain's own row as it was."""
+    one, two = connect(1), connect(2)
+    one.execute("CREATE DOMAIN small AS int")
+    one.execute("CREATE TABLE items (size small)")
+    two.execute("PREPARE add AS INSERT INTO items VALUES (100)")
+    two.execute("EXECUTE add")
+    one.execute("ALTER DOMAIN small ADD CONSTRAINT is_small CHECK (value < 10) NOT VALID")
+    with pytest.raises(errors.CheckViolation):
+        two.execute("EXECUTE add")
+    one.execute("ALTER DOMAIN small DROP CONSTRAINT is_small")
+    two.execute("EXECUTE add")
+
+
 def test_first_statement_of_a_block_waits_for_the_schema(connect: Connect) -> None:
     one, two = connect(1), connect(2, autocommit=False)
     two.execute("SELECT 1")  # opens the block and reads nothing
