@@ -22,9 +22,9 @@ from borealis.host.server_tree import EXTENSION_VARIABLE
 from tests.cluster import EVENT_S, Cluster, StartCluster
 
 
-def run_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "borealis.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, **environment})
 
 
 def wait_until_nothing_uses(data: Path) -> None:
@@ -84,6 +84,15 @@ def test_psql_is_opened_on_an_instance(cluster: Cluster, separator: tuple[str, .
     assert missing.returncode == 1
     assert "there is no instance 3" in missing.stderr
     assert run_command("status", "--data", cluster.data, "-c", "SHOW port").returncode == 2
+
+
+def test_psql_of_the_operator_does_not_care_how_others_connect(cluster: Cluster) -> None:
+    """The README sets the variables of `borealis env` and then calls it in the same shell."""
+    elsewhere = {"PGHOST": "nowhere.invalid", "PGHOSTADDR": "127.0.0.1", "PGSSLMODE": "verify-full", "PGUSER": "nobody"}
+    answer = run_command("psql", "--data", cluster.data, "-At", "-c", "SHOW port", **elsewhere, PGOPTIONS="-cport=1")
+    assert "port" in answer.stderr  # what sets up a session still counts
+    answer = run_command("psql", "--data", cluster.data, "-At", "-c", "SHOW port", **elsewhere)
+    assert answer.stdout.strip() == str(cluster.port), answer.stderr
 
 
 def test_a_second_host_on_the_same_data_is_refused(cluster: Cluster) -> None:

@@ -16,6 +16,12 @@ from borealis.placement.host_client import HostClient
 # Where Linux distributions keep what readline needs to know of terminals; the wheel's copy was built for one of them.
 TERMINFO_DIRS = ("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo", "/usr/lib/terminfo")
 
+# What libpq takes from the environment about where and how to connect, such as all that `borealis env` sets.
+CONNECTION_VARIABLES = (
+    *("PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASS", "PGSERVICE", "PGSSL", "PGGSS", "PGKRB"),
+    *("PGREQUIRE", "PGCHANNELBINDING", "PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS"),
+)
+
 
 def psql(options: argparse.Namespace) -> int:
     directory = open_layout(options.data)
@@ -36,7 +42,8 @@ def psql(options: argparse.Namespace) -> int:
     # Through the instance's own socket, which takes the account of the host or root: no token, no certificate.
     folder = directory.cluster(ClusterIdentifier(cluster)).instance(options.instance).socket
     program = find_postgres() / "bin" / "psql"
-    environment = {"TERMINFO_DIRS": ":".join(TERMINFO_DIRS), **os.environ}
+    others = {name: value for name, value in os.environ.items() if not name.startswith(CONNECTION_VARIABLES)}
+    environment = {"TERMINFO_DIRS": ":".join(TERMINFO_DIRS), **others}
     command = [
         str(program),
         "-h",
