@@ -21,6 +21,10 @@
 /* longest key, without the commit timestamp that storage appends */
 #define KEY_SIZE_MAX			1962
 
+/* Access methods: of tables, and of temporary ones. */
+#define TABLE_ACCESS_METHOD		"borealis"
+#define LOCAL_ACCESS_METHOD		"heap"
+
 /* A read or commit timestamp: nanoseconds since the Unix epoch, 0 is none. */
 typedef uint64 BorealisTimestamp;
 

@@ -35,9 +35,6 @@
 #include "transaction.h"
 #include "write_set.h"
 
-/* Of temporary tables. */
-#define LOCAL_ACCESS_METHOD "heap"
-
 static ProcessUtility_hook_type previous_process_utility = NULL;
 /* Statements under way that is_validating() is true of. */
 static int	validating_depth = 0;

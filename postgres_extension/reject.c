@@ -368,6 +368,37 @@ check_default_isolation(int *level, void **extra, GucSource source)
 	return check_isolation(level);
 }
 
+/*
+ * Dumps of PostgreSQL set "heap", to say nothing special.  USING heap is refused
+ * all the same.
+ */
+static GucStringCheckHook original_check_access_method = NULL;
+
+static bool
+check_default_access_method(char **name, void **extra, GucSource source)
+{
+	if (strcmp(*name, LOCAL_ACCESS_METHOD) == 0 && catalog_is_shared())
+	{
+		char	   *ours = guc_strdup(LOG, TABLE_ACCESS_METHOD);
+
+		if (ours == NULL)
+			return false;
+		guc_free(*name);
+		*name = ours;
+	}
+	return original_check_access_method(name, extra, source);
+}
+
+static void
+take_over_access_method(void)
+{
+	struct config_string *setting = (struct config_string *)
+		find_option("default_table_access_method", false, false, FATAL);
+
+	original_check_access_method = setting->check_hook;
+	setting->check_hook = check_default_access_method;
+}
+
 static struct config_enum *
 find_enum_setting(const char *name)
 {
@@ -467,6 +498,7 @@ reject_init(void)
 	for (int i = 0; i < lengthof(refused_functions); i++)
 		pg_patch_builtin(refused_functions[i].function, refused_functions[i].refusal, NULL);
 	take_over_isolation();
+	take_over_access_method();
 	previous_object_access = object_access_hook;
 	object_access_hook = object_access;
 }

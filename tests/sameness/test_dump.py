@@ -1,4 +1,4 @@
-"""pg_dump reads everything that a script left behind, and psql restores it: definitions and rows are the same again."""
+"""pg_dump reads all that a script left behind, here or in PostgreSQL, and psql restores it: it is the same again."""
 
 from __future__ import annotations
 
@@ -30,3 +30,14 @@ def test_dump_restores_everything(name: str, instances: list[Server]) -> None:
     restored = first.psql(dump, "-v", "ON_ERROR_STOP=1")
     assert "ERROR" not in restored
     assert end_state(second) == before
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, "materialized_views"])
+def test_dump_of_postgres_is_restored(name: str, reference: Server, instances: list[Server]) -> None:
+    first, second = instances[0], instances[-1]
+    run_script((HERE / "sql" / f"{name}.sql").read_text(), [reference])
+    dump = reference.run("pg_dump", "--schema=same", "--schema=same_*", "--no-comments")
+    assert "default_table_access_method = heap" in dump
+    clean_up(first)
+    assert "ERROR" not in first.psql(dump, "-v", "ON_ERROR_STOP=1")
+    assert end_state(second) == end_state(reference)
