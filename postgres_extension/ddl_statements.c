@@ -177,12 +177,17 @@ enter_scope(StatementScope *scope, Node *statement, bool is_iam)
 	{
 		/*
 		 * The catalogs that it changes are those of the transaction's time,
-		 * and statistics on their way do not get into its way.
+		 * and statistics on their way do not get into its way: neither those
+		 * that could not arrive once its turn has locked the table, nor those
+		 * that came while it waited for that.
 		 */
 		ddl_check_pinned();
-		if (is_validating(statement))
-			take_turn(statement);
 		catalog_wait_newest();
+		if (is_validating(statement))
+		{
+			take_turn(statement);
+			catalog_wait_newest();
+		}
 		ddl_check_pinned();
 		(void) transaction_read_timestamp();
 		session_set_has_ddl(true);

@@ -355,6 +355,21 @@ def test_analyze_of_both_instances_and_ddl_do_not_fail_each_other(connect: Conne
     one.execute("COMMIT")
 
 
+def test_statistics_on_their_way_are_no_conflict(connect: Connect) -> None:
+    """A statement that reads the whole table locks it first, and statistics cannot arrive then."""
+    one, two = connect(1), connect(2)
+    one.execute("CREATE TABLE items (id int PRIMARY KEY, size int)")
+    one.execute("INSERT INTO items SELECT g, g FROM generate_series(1, 100) g")
+    for kind in ["bigint", "int", "bigint", "int", "bigint"]:
+        two.execute("ANALYZE items")
+        one.execute(f"ALTER TABLE items ALTER size TYPE {kind}")  # type: ignore[arg-type]
+    for _ in range(5):
+        two.execute("ANALYZE items")
+        one.execute("REINDEX TABLE items")
+        two.execute("ANALYZE items")
+        one.execute("CREATE INDEX ON items (size)")
+
+
 def test_rows_that_arrive_before_a_build_gets_its_turn_refuse_it(connect: Connect) -> None:
     """They would be missing in it: its transaction has read the table, so its snapshot cannot move to see them."""
     one, two = connect(1, autocommit=False), connect(2)
