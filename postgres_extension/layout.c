@@ -20,6 +20,7 @@
 #include "port/pg_bswap.h"
 #include "storage/bufmgr.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -29,10 +30,15 @@
 
 #define HIDDEN_ROW_ID_RANDOM 12
 
-/* Expression state of indexes that are not plain, kept for the transaction. */
+/*
+ * Expression state of indexes that are not plain, kept for the transaction as long
+ * as the table stays what it is.
+ */
 typedef struct IndexExpressions
 {
 	Oid			index;			/* hash key */
+	Oid			table;
+	bool		is_outdated;
 	EState	   *estate;
 	IndexInfo  *info;
 	ExprState  *predicate;
@@ -283,6 +289,20 @@ row_key_build_for_index(StringInfo key, Relation table, Relation index,
 	key_check_size(key, index);
 }
 
+/* Called when a table has perhaps been altered, or with InvalidOid for all. */
+static void
+outdate_expressions(Datum unused, Oid table)
+{
+	HASH_SEQ_STATUS scan;
+	IndexExpressions *entry;
+
+	if (expressions_cache == NULL)
+		return;
+	hash_seq_init(&scan, expressions_cache);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		entry->is_outdated |= !OidIsValid(table) || entry->table == table;
+}
+
 static IndexExpressions *
 index_expressions(Relation table, Relation index)
 {
@@ -295,9 +315,12 @@ index_expressions(Relation table, Relation index)
 		HASHCTL		control = {0};
 
 		if (expressions_context == NULL)
+		{
 			expressions_context = AllocSetContextCreate(TopMemoryContext,
 														"borealis index expressions",
 														ALLOCSET_DEFAULT_SIZES);
+			CacheRegisterRelcacheCallback(outdate_expressions, (Datum) 0);
+		}
 		control.keysize = sizeof(Oid);
 		control.entrysize = sizeof(IndexExpressions);
 		control.hcxt = expressions_context;
@@ -305,10 +328,11 @@ index_expressions(Relation table, Relation index)
 										HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	entry = hash_search(expressions_cache, &oid, HASH_FIND, &found);
-	if (!found)
+	if (!found || entry->is_outdated)
 	{
+		/* an outdated state stays: one of its expressions may be what is running */
 		MemoryContext old = MemoryContextSwitchTo(expressions_context);
-		IndexExpressions built = {.index = oid};
+		IndexExpressions built = {.index = oid,.table = RelationGetRelid(table)};
 
 		built.estate = CreateExecutorState();
 		MemoryContextSetParent(built.estate->es_query_cxt, expressions_context);

@@ -53,6 +53,11 @@ select to_regclass('gone'), to_regclass('stays');
 begin; delete from t; drop table t; rollback; select count(*) from t;
 begin; create table ev (id int primary key, v int); insert into ev select g, g from generate_series(1, 1000) g; create index on ev (v); analyze ev; select count(*) from ev where v > 990; update ev set v = -v; create index on ev (id, v); select count(*) from ev where v < 0; commit;
 select count(*), sum(v) from ev;
+create table kinds (id int primary key, a text, b int, c text, d numeric); create index kinds_partial on kinds (d) where a is not null; create index kinds_expr on kinds (lower(c), d desc);
+insert into kinds select g, 'a' || g, g, 'C' || g, g / 2.0 from generate_series(1, 50) g;
+begin; update kinds set d = d + 1 where id < 10; alter table kinds alter b type bigint; insert into kinds values (100, 'x', 5, 'NEW', 7.5); update kinds set c = 'UPD' where id = 3; set local enable_seqscan = off; select id from kinds where lower(c) in ('new', 'upd') order by id; select id from kinds where d = 7.5 and a is not null order by id; commit;
+begin; insert into kinds values (101, 'y', 6, 'ONE', 8.5); alter table kinds alter a type int using b; update kinds set d = d - 1 where id > 40; alter table kinds drop column b, add column e text default 'e'; insert into kinds values (102, 1, 'TWO', 9.5, 'f'); delete from kinds where lower(c) = 'c7'; savepoint s; alter table kinds alter a type text; update kinds set d = 0 where id = 5; rollback to s; update kinds set d = 0 where id = 6; commit;
+set enable_seqscan = off; select count(*), sum(d) from kinds where d > -1 and a is not null; select id, d from kinds where lower(c) >= 'c4' order by lower(c), d desc limit 5; select id from kinds where lower(c) in ('one', 'two', 'c7') order by id; reset enable_seqscan;
 -- @next session
 select count(*), sum(v) from ev; select * from twice order by id; select mf();
 begin; alter table ev add column w int default 1; update ev set w = 2 where id = 1; select sum(w) from ev; commit;
