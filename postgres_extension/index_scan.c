@@ -95,7 +95,7 @@ borealis_index_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey order
 
 	if (keys != NULL && scan->numberOfKeys > 0)
 		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
-	ItemPointerSetInvalid(&current_row.handle);
+	forget_current_row();
 	so->ranges_are_built = false;
 	so->keys_are_kept = row_handles_are_kept || scan->xs_snapshot == NULL ||
 		scan->xs_snapshot->snapshot_type != SNAPSHOT_MVCC;
@@ -106,7 +106,7 @@ borealis_index_end(IndexScanDesc scan)
 {
 	BorealisIndexScan *so = scan->opaque;
 
-	ItemPointerSetInvalid(&current_row.handle);
+	forget_current_row();
 	range_cursor_free(&so->cursor);
 	row_buffer_free(&so->item);
 	MemoryContextDelete(so->range_context);
@@ -194,7 +194,7 @@ advance(IndexScanDesc scan, BorealisIndexScan *so, ScanDirection direction)
 {
 	so->item_is_decoded = false;
 	/* whoever comes for a row from now on gets one that is still there */
-	ItemPointerSetInvalid(&current_row.handle);
+	forget_current_row();
 	if (!so->ranges_are_built)
 		start(scan, so);
 	if (so->is_for_change)

@@ -186,7 +186,7 @@ row_handle_resolve(const ItemPointerData *handle, RowAddress *address)
 void
 row_handles_reset(void)
 {
-	ItemPointerSetInvalid(&current_row.handle);
+	forget_current_row();
 	row_handles_are_kept = false;
 	if (interned_keys != NULL)
 	{

@@ -29,7 +29,7 @@ typedef struct RowAddress
 
 /*
  * The row that an index scan has just found, for the fetch that follows.  The
- * pointers are the scan's and valid until its next step.
+ * pointers are the scan's and valid until its next step or its end.
  */
 typedef struct CurrentRow
 {
@@ -41,6 +41,12 @@ typedef struct CurrentRow
 } CurrentRow;
 
 extern CurrentRow current_row;
+
+static inline void
+forget_current_row(void)
+{
+	ItemPointerSetInvalid(&current_row.handle);
+}
 
 /* Offsets of one block: a number is block * offsets + offset - 1. */
 #define ROW_HANDLE_OFFSETS 256

@@ -494,7 +494,7 @@ borealis_index_build_range_scan(Relation table, Relation index, IndexInfo *index
 		if (progress)
 			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) rows);
 	}
-	ItemPointerSetInvalid(&current_row.handle);
+	forget_current_row();
 	table_endscan(base);
 	MemoryContextDelete(row_context);
 	return rows;

@@ -409,6 +409,8 @@ subtransaction_callback(SubXactEvent event, SubTransactionId id, SubTransactionI
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			write_set_subtransaction_abort(id);
+			/* the error has cut off its scan before the end */
+			forget_current_row();
 			break;
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:
 			break;

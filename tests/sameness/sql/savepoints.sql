@@ -86,3 +86,19 @@ insert into t values (40, 'dup');
 commit;
 \set ON_ERROR_ROLLBACK off
 select id from t where id = 40;
+create table cut (id int primary key, v int, w text, u int unique deferrable initially deferred);
+create index on cut (v); create index on cut (w); insert into cut select g, g, 'w' || g, g from generate_series(1, 1000) g;
+set enable_seqscan = off; set enable_bitmapscan = off;
+begin; savepoint s; update cut set v = 1 / (v - 5) where id between 1 and 10; rollback to s; set local enable_seqscan = on; set local enable_indexscan = off; update cut set v = 100000, w = 'changed' where id + 0 = 5; commit;
+select id, v, w from cut where v = 5 or w = 'w5'; select id, v, w from cut where v = 100000; select id from cut where w = 'changed';
+do $$ begin for i in 10..50 loop
+  begin update cut set v = 1 / (v - i) where id between i - 2 and i + 3; exception when division_by_zero then null; end;
+  perform set_config('enable_seqscan', 'on', true), set_config('enable_indexscan', 'off', true);
+  update cut set v = v + 1000, w = w || '!' where id + 0 = i;
+  perform set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'on', true);
+end loop; end $$;
+select count(*), sum(v) from cut where v > -1; select count(*) from cut where w > ''; select count(*) from cut where w like '%!';
+begin; insert into cut values (1001, 0, '', 7); savepoint s; reindex table cut; rollback to s; commit;
+begin; insert into cut values (1001, 0, '', 7); savepoint s; reindex table cut; rollback to s; update cut set u = 1007 where id = 7; commit;
+select id, u from cut where u in (7, 1007) order by u;
+reset enable_seqscan; reset enable_bitmapscan;
