@@ -91,11 +91,15 @@ relation_set_new_filelocator(Relation rel, const RelFileLocator *newrlocator,
 	*minmulti = InvalidMultiXactId;
 }
 
-/* Only for a relfilenode that this (sub)transaction itself created. */
+/*
+ * Only for a relfilenode that this (sub)transaction itself created.  The indexes
+ * are built again next, and must find it empty.
+ */
 static void
 relation_nontransactional_truncate(Relation rel)
 {
 	table_forget_own(KEY_NAMESPACE_ROW, rel->rd_locator.relNumber, GetCurrentCommandId(true));
+	CommandCounterIncrement();
 }
 
 static void

@@ -41,3 +41,8 @@ insert into ident (v) values (100);
 select * from a; select v from ident;
 truncate a cascade;
 insert into a values (1, 'last');
+begin; create table young (v int unique, w text); create index on young (w); insert into young values (1, 'old'); truncate young; insert into young values (1, 'new'); set local enable_seqscan = off; select * from young where w > ''; select * from young where v = 1; commit;
+create table rekeyed (id int primary key, v int unique, w int); alter table rekeyed drop constraint rekeyed_pkey; alter table rekeyed add primary key (id);
+begin; insert into rekeyed values (1, 1, 1); alter table rekeyed alter w type bigint; truncate rekeyed; insert into rekeyed values (2, 1, 2); set local enable_seqscan = off; select * from rekeyed where v > 0; commit;
+begin; truncate rekeyed; insert into rekeyed values (3, 1, 3); savepoint s; truncate rekeyed; insert into rekeyed values (4, 1, 4); rollback to s; truncate rekeyed; insert into rekeyed values (5, 1, 5); set local enable_seqscan = off; select * from rekeyed where v > 0; commit;
+select * from young; select * from rekeyed;
