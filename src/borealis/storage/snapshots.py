@@ -33,6 +33,7 @@ FORMAT: Final = 1
 SNAPSHOT_NICENESS: Final = 10
 PARTIAL_SUFFIX: Final = ".partial"
 _PIECE_BYTES: Final = 1 << 20
+_PAGE_BYTES: Final = 4_096
 _SYNC_BYTES: Final = 8 << 20
 
 
@@ -186,16 +187,21 @@ def remove_old_snapshots(snapshots_directory: Path, kept: int) -> None:
 
 
 def restore_snapshot(snapshot: Snapshot, map_directory: Path) -> None:
-    """Make the snapshot the map. Raises DamagedSnapshot, leaving no map behind."""
+    """Make the snapshot the map. Raises DamagedSnapshot, leaving no map behind.
+
+    Written page by page, as the map will be: in large folios every page would be dear to write over
+    (storage_library/lmdb/pages.c).
+    """
     map_directory.mkdir(parents=True, exist_ok=True)
     target = map_directory / DATA_FILE
     partial = target.with_name(DATA_FILE + PARTIAL_SUFFIX)
     digest = hashlib.sha256()
     length = 0
-    with (snapshot.directory / DATA_FILE).open("rb") as source, partial.open("wb") as copy:
+    with (snapshot.directory / DATA_FILE).open("rb") as source, partial.open("wb", buffering=_PAGE_BYTES) as copy:
         while piece := source.read(_PIECE_BYTES):
             digest.update(piece)
-            copy.write(piece)
+            for start in range(0, len(piece), _PAGE_BYTES):
+                copy.write(piece[start : start + _PAGE_BYTES])
             length += len(piece)
     if length != snapshot.manifest.bytes or digest.hexdigest() != snapshot.manifest.sha256:
         os.unlink(partial)
