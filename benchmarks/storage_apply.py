@@ -1,7 +1,8 @@
 """How much CPU applying costs, without sockets: `python -m benchmarks.storage_apply [--rows N] [--directory DIR]`.
 
 A million rows, then transactions of four updates of random rows (100 bytes each), applied one by one and in plans of
-many, as the storage process does when it is idle and when it is busy; then the collection of what they wrote over.
+many, as the storage process does when it is idle and when it is busy, with a horizon that follows; then the collection
+of what they wrote over and no write to the same leaf took along.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from borealis.wire.journal_messages import JournalFrame
 from borealis.wire.transaction_record import Operation, RelationDelta, encode_transaction
 
 WRITES = 4
+HORIZON_LAG = 2_000
+"""So many transactions readers may be behind."""
 VALUE = b"v" * 100
 ROW_PREFIX = b"\x10" + (16_384).to_bytes(4, "big") + (16_390).to_bytes(4, "big") + b"\x02"
 
@@ -70,6 +73,7 @@ class Load:
 
 def apply(follower: Follower, plans: list[list[bytes]]) -> None:
     for payloads in plans:
+        follower.state.collect_up_to = max(follower.state.collect_up_to, follower.state.timestamp - HORIZON_LAG)
         event = follower.feed(b"".join(encode_frame(JournalFrame.BATCH, 0, payload) for payload in payloads))
         assert event is None, "a batch is not plain"
 
@@ -108,7 +112,7 @@ def main() -> None:
         queued, horizon = len(follower.queue), follower.progress.timestamp
         with measured("collection, keys", queued):
             while follower.queue.is_ready(horizon):
-                follower.queue.collect(environment, horizon, 1_000)
+                follower.queue.collect(environment, horizon, horizon, 1_000)
         follower.close()
         environment.close(is_clean=False)
 

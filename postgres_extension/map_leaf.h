@@ -13,6 +13,7 @@
 #ifndef BOREALIS_MAP_LEAF_H
 #define BOREALIS_MAP_LEAF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -52,7 +53,7 @@ extern int	map_leaf_next_parent(MapLeaf *leaf, unsigned long *passed);
 /* How many leaves of the same parent lie before this one; *parent tells it from others. */
 extern unsigned map_leaf_place(const MapLeaf *leaf, const void **parent);
 
-/* The value of a node that does not hold it itself. */
+/* The value of a node that is not whole. */
 extern int	map_leaf_read_elsewhere(const MapLeaf *leaf, const uint8_t *node, MDB_val *value);
 
 static inline const uint8_t *
@@ -74,21 +75,43 @@ map_node_key(const uint8_t *node, MDB_val *key)
 	key->mv_data = (void *) (node + MAP_NODE_HEADER_SIZE);
 }
 
+/* Of a value that lies elsewhere, too. */
+static inline uint32_t
+map_node_value_size(const uint8_t *node)
+{
+	uint32_t	value_size;
+
+	memcpy(&value_size, node, sizeof(value_size));
+	return value_size;
+}
+
+/* Whether the node holds its value itself. */
+static inline bool
+map_node_is_whole(const uint8_t *node)
+{
+	uint16_t	flags;
+
+	memcpy(&flags, node + 4, sizeof(flags));
+	return flags == 0;
+}
+
+static inline void
+map_node_value(const uint8_t *node, const MDB_val *key, MDB_val *value)
+{
+	value->mv_size = map_node_value_size(node);
+	value->mv_data = (uint8_t *) key->mv_data + ((key->mv_size + 1) & ~(size_t) 1);
+}
+
 /* The entry at the leaf's index. */
 static inline int
 map_leaf_get(const MapLeaf *leaf, MDB_val *key, MDB_val *value)
 {
 	const uint8_t *node = map_leaf_node(leaf, leaf->index);
-	uint32_t	value_size;
-	uint16_t	flags;
 
 	map_node_key(node, key);
-	memcpy(&flags, node + 4, sizeof(flags));
-	if (__builtin_expect(flags != 0, 0))
+	if (__builtin_expect(!map_node_is_whole(node), 0))
 		return map_leaf_read_elsewhere(leaf, node, value);
-	memcpy(&value_size, node, sizeof(value_size));
-	value->mv_size = value_size;
-	value->mv_data = (uint8_t *) key->mv_data + ((key->mv_size + 1) & ~(size_t) 1);
+	map_node_value(node, key, value);
 	return 0;
 }
 

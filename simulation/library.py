@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from borealis.foundation.identifiers import Timestamp
+from borealis.storage.collector import Collected
 from borealis.storage.follower import Event, Follower
 from borealis.storage.library import library
 from borealis.storage.lmdb_map import LmdbMap
@@ -54,12 +55,16 @@ def _remove(handle: c_void_p, directory: str) -> None:
 
 
 class FollowedReplica(Replica):
-    """With a follower that applies what is plain."""
+    """With a follower that applies what is plain, and takes along what nobody needs at the last horizon."""
 
     def __init__(self, ordered_map: TemporaryMap) -> None:
         self.follower = Follower(ordered_map, None, SETTINGS)
         weakref.finalize(self, self.follower.close)
         super().__init__(ordered_map, SETTINGS, queue=self.follower.queue)
+
+    def collect(self, horizon: Timestamp, limit: int) -> Collected:
+        self.follower.state.collect_up_to = horizon
+        return super().collect(horizon, limit)
 
     def bring(self, batches: Sequence[Octets]) -> Iterator[None]:
         follower = self.follower

@@ -24,6 +24,7 @@ from simulation.service_process import ProcessKilled, ServiceProcess
 SETTINGS = StorageSettings(
     chunk_writes_max=4,
     horizon_lag_ns=5 * MILLISECOND,
+    collect_busy_overwrites=3,
     collect_keys_min=2,
     collect_keys_max=8,
     collect_queue_max=16,

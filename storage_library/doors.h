@@ -47,7 +47,8 @@ DOOR extern int storage_sweep(Map *map, const uint8_t *start, size_t start_size,
 
 /* The follower.  `page` must stay mapped; NULL: nothing is published. */
 DOOR extern Follower *storage_follower_open(Map *map, uint64_t *page, uint64_t queue_keys_max,
-											uint64_t collect_keys_max, uint64_t batch_bytes_max);
+											uint64_t busy_overwrites, uint64_t collect_keys_max,
+											uint64_t batch_bytes_max);
 DOOR extern void storage_follower_close(Follower *follower);
 DOOR extern FollowerState *storage_follower_state(Follower *follower);
 DOOR extern size_t storage_take_unpublished(Follower *follower, uint32_t *relations, size_t room);
@@ -61,14 +62,14 @@ DOOR extern int storage_follow(Follower *follower, int wake_descriptor, int list
 DOOR extern int storage_feed(Follower *follower, const uint8_t *data, size_t size);
 DOOR extern int storage_next_frame(Follower *follower, uint8_t *type, const uint8_t **payload, size_t *size);
 DOOR extern void storage_drop_frame(Follower *follower);
-DOOR extern int storage_collect(Follower *follower, size_t limit);
+DOOR extern int storage_collect(Follower *follower, uint64_t settled, size_t limit);
 DOOR extern void storage_publish(uint64_t *page, uint64_t position, uint64_t timestamp, uint32_t wake_bits);
 
 /* The queue of a follower (queue.h). */
 DOOR extern uint64_t storage_queue_length(Follower *follower);
 DOOR extern int storage_queue_is_incomplete(Follower *follower);
 DOOR extern void storage_queue_set_incomplete(Follower *follower, int is_incomplete);
-DOOR extern int storage_queue_is_ready(Follower *follower, uint64_t horizon);
+DOOR extern int storage_queue_is_ready(Follower *follower, uint64_t settled);
 DOOR extern void storage_queue_add(Follower *follower, const uint64_t *timestamps, const uint8_t *blob,
 								   const uint32_t *sizes, size_t keys);
 

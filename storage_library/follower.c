@@ -13,7 +13,6 @@
 
 #define NANOSECONDS_PER_SECOND		INT64_C(1000000000)
 #define NANOSECONDS_PER_MILLISECOND	INT64_C(1000000)
-#define HORIZON_KEY					"horizon"
 /* A slice deletes at most so many versions for each key that it may look at. */
 #define DELETES_PER_KEY				4
 
@@ -36,8 +35,8 @@ monotonic_ns(void)
 /* Opening and closing */
 
 DOOR Follower *
-storage_follower_open(Map *map, uint64_t *page, uint64_t queue_keys_max, uint64_t collect_keys_max,
-					  uint64_t batch_bytes_max)
+storage_follower_open(Map *map, uint64_t *page, uint64_t queue_keys_max, uint64_t busy_overwrites,
+					  uint64_t collect_keys_max, uint64_t batch_bytes_max)
 {
 	Follower   *follower = calloc(1, sizeof(*follower));
 
@@ -48,7 +47,7 @@ storage_follower_open(Map *map, uint64_t *page, uint64_t queue_keys_max, uint64_
 	follower->stream.descriptor = -1;
 	follower->stream.batch_bytes_max = batch_bytes_max;
 	follower->state.collect_keys_max = collect_keys_max;
-	follower->queue = queue_open(queue_keys_max);
+	follower->queue = queue_open(queue_keys_max, busy_overwrites);
 	follower->taken = malloc((collect_keys_max + 1) * sizeof(*follower->taken));
 	if (follower->queue != NULL && follower->taken != NULL)
 		return follower;
@@ -154,27 +153,42 @@ storage_note_applied(Follower *follower)
 
 /* Applying */
 
+/* What was written over waits to be collected, but for what was cleaned with it. */
+static void
+note_written_over(Queue *queue, const Plan *plan, uint64_t horizon)
+{
+	const KeyList *cleaned = &plan->cleaning.cleaned;
+	const uint8_t *key = cleaned->blob;
+
+	for (size_t number = 0; number < cleaned->count; key += cleaned->sizes[number++])
+		queue_note_clean(queue, horizon, key, cleaned->sizes[number]);
+	for (size_t number = 0; number < plan->covered.count; number++)
+	{
+		const PlannedWrite *write = &plan->covered.items[number];
+
+		queue_add(queue, write->timestamp, write->key, write->key_size);
+	}
+}
+
 static int
 write_plan(Follower *follower)
 {
 	FollowerState *state = &follower->state;
 	Plan	   *plan = &follower->plan;
-	int			status = plan_write(plan, follower->map, &follower->unpublished);
+	uint64_t	horizon = queue_length(follower->queue) > 0 ? state->collect_up_to : 0;
+	int			status = plan_write(plan, follower->map, &follower->unpublished, horizon);
 
 	if (status != 0)
 		return status;
 	/* Committed: only now may memory follow, and others see it. */
 	state->progress = plan->after;
+	if (plan->cleaning.deleted > 0 && horizon > state->collected_horizon)
+		state->collected_horizon = horizon;
 	state->plain_batches += plan->batches;
 	state->uncollected_writes += plan_writes(plan);
 	if (follower->page != NULL)
 		page_publish(follower->page, plan->after.position, plan->after.timestamp, plan->wake_bits);
-	for (size_t number = 0; number < plan->covered.count; number++)
-	{
-		const PlannedWrite *write = &plan->covered.items[number];
-
-		queue_add(follower->queue, write->timestamp, write->key, write->key_size);
-	}
+	note_written_over(follower->queue, plan, horizon);
 	return 0;
 }
 
@@ -268,25 +282,9 @@ storage_drop_frame(Follower *follower)
 
 /* Collecting */
 
-/* The map's horizon never goes back, whatever the caller knows of it. */
-static int
-remember_horizon(MDB_txn *transaction, const Map *map, uint64_t horizon)
-{
-	MDB_val		key = octets(HORIZON_KEY, strlen(HORIZON_KEY)),
-				value;
-	int			status = mdb_get(transaction, map->tables[TABLE_META], &key, &value);
-
-	if (status != 0 && status != MDB_NOTFOUND)
-		return status;
-	if (status == 0 && value.mv_size == sizeof(horizon) && load_u64(value.mv_data) >= horizon)
-		return 0;
-	value = octets(&horizon, sizeof(horizon));
-	return mdb_put(transaction, map->tables[TABLE_META], &key, &value, 0);
-}
-
 /* Clear the keys in one transaction; those that are not done come first in `keys` afterwards. */
 static int
-clear_keys(Follower *follower, QueuedKey **keys, size_t count, uint64_t limit, size_t *left)
+clear_keys(Follower *follower, TakenKey **keys, size_t count, uint64_t deletes_max, size_t *left)
 {
 	const FollowerState *state = &follower->state;
 	uint64_t	horizon = state->collect_up_to,
@@ -305,17 +303,16 @@ clear_keys(Follower *follower, QueuedKey **keys, size_t count, uint64_t limit, s
 		free(is_all);
 		return status;
 	}
-	/* Before the first version goes under it, so that a restart does not admit a reader below it. */
-	if (horizon > state->collected_horizon)
-		status = remember_horizon(transaction, follower->map, horizon);
-	if (status == 0)
-		status = mdb_cursor_open(transaction, follower->map->tables[TABLE_VERSIONS], &cursor);
+	status = mdb_cursor_open(transaction, follower->map->tables[TABLE_VERSIONS], &cursor);
 	if (status == 0)
 	{
 		for (size_t number = 0; status == 0 && number < count; number++)
-			status = clear_key(cursor, keys[number]->key, keys[number]->size, horizon, limit, &deleted, &is_all[number]);
+			status = clear_key(cursor, keys[number]->key, keys[number]->size, horizon, deletes_max, &deleted,
+							   &is_all[number]);
 		mdb_cursor_close(cursor);
 	}
+	if (status == 0 && horizon > state->collected_horizon)
+		status = remember_horizon(transaction, follower->map, horizon);
 	if (status == 0)
 		status = mdb_txn_commit(transaction);
 	else
@@ -335,39 +332,81 @@ clear_keys(Follower *follower, QueuedKey **keys, size_t count, uint64_t limit, s
 	return status;
 }
 
-/* One slice of the queue, up to `limit` keys, at the horizon `collect_up_to`. */
-DOOR int
-storage_collect(Follower *follower, size_t limit)
+/* One slice of the queue at the horizon `collect_up_to`. */
+static int
+collect(Follower *follower, uint64_t settled, uint64_t keys_max, uint64_t deletes_max)
 {
 	FollowerState *state = &follower->state;
+	bool		was_in_pass = queue_pass_left(follower->queue) > 0;
 	size_t		count,
 				left;
 	int			status;
 
-	if (limit > state->collect_keys_max)
-		limit = state->collect_keys_max;
-	count = queue_take(follower->queue, state->collect_up_to, limit, follower->taken);
+	if (keys_max > state->collect_keys_max)
+		keys_max = state->collect_keys_max;
+	count = queue_take(follower->queue, state->collect_up_to, settled, keys_max, follower->taken);
+	if (!was_in_pass && queue_pass_left(follower->queue) > 0)
+		state->pass_began = state->collect_up_to;
 	if (count == 0)
 		return 0;
-	status = clear_keys(follower, follower->taken, count, DELETES_PER_KEY * limit, &left);
+	status = clear_keys(follower, follower->taken, count, deletes_max, &left);
 	queue_put_back(follower->queue, follower->taken, left);
 	if (status == 0 && state->collect_up_to > state->collected_horizon)
 		state->collected_horizon = state->collect_up_to;
 	return status;
 }
 
-/* Collection keeps up with apply whatever else there is to do: two keys for each write, once there are enough. */
+/* Up to `limit` keys; a pass may begin with those that were first written over at or below `settled`. */
+DOOR int
+storage_collect(Follower *follower, uint64_t settled, size_t limit)
+{
+	return collect(follower, settled, limit, DELETES_PER_KEY * limit);
+}
+
+/*
+ * How many keys are due.  Most garbage goes when the leaf that it lies in is written again, so keys wait for that: a pass
+ * begins when some have waited for long enough, and takes as long again.
+ */
+static uint64_t
+keys_due(const Follower *follower, uint64_t settled)
+{
+	const FollowerState *state = &follower->state;
+	const Queue *queue = follower->queue;
+	uint64_t	urgent = queue_urgent(queue, state->collect_up_to),
+				size = queue_pass_size(queue),
+				done = size - queue_pass_left(queue),
+				passed = state->collect_up_to - state->pass_began,
+				goal = passed < state->collect_delay_ns ? (double) passed / state->collect_delay_ns * size : size;
+
+	if (done == size)
+		return passed < state->collect_delay_ns || !queue_is_ready(queue, settled) ? urgent
+			: urgent + state->collect_keys_min;
+	return goal < size && goal < done + state->collect_keys_min ? urgent : urgent + goal - done;
+}
+
+/* Collection keeps up with apply whatever else there is to do: two keys for each write, if so many are due. */
 static int
 collect_if_due(Follower *follower)
 {
 	FollowerState *state = &follower->state;
-	uint64_t	keys = 2 * state->uncollected_writes;
+	uint64_t	horizon = state->collect_up_to,
+				keys_max = 2 * state->uncollected_writes,
+				settled = horizon > state->collect_delay_ns ? horizon - state->collect_delay_ns : 0,
+				due;
 
-	if (state->uncollected_writes < state->collect_keys_min || !queue_is_ready(follower->queue, state->collect_up_to) ||
-		state->collect_up_to == 0)
+	if (horizon == 0 || state->uncollected_writes < state->collect_keys_min)
+		return 0;
+	if (queue_is_crowded(follower->queue))
+	{
+		settled = horizon;
+		due = keys_max;
+	}
+	else
+		due = keys_due(follower, settled);
+	if (due == 0)
 		return 0;
 	state->uncollected_writes = 0;
-	return storage_collect(follower, keys);
+	return collect(follower, settled, due < keys_max ? due : keys_max, DELETES_PER_KEY * keys_max);
 }
 
 DOOR uint64_t
@@ -389,9 +428,9 @@ storage_queue_set_incomplete(Follower *follower, int is_incomplete)
 }
 
 DOOR int
-storage_queue_is_ready(Follower *follower, uint64_t horizon)
+storage_queue_is_ready(Follower *follower, uint64_t settled)
 {
-	return queue_is_ready(follower->queue, horizon);
+	return queue_is_ready(follower->queue, settled);
 }
 
 DOOR void

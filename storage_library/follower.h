@@ -22,6 +22,7 @@ typedef struct FollowerState
 	uint64_t	reported_position;
 	int64_t		report_pending_since_ns;	/* 0: nothing to report */
 	uint64_t	uncollected_writes; /* since the last slice */
+	uint64_t	pass_began;			/* the horizon at which the last pass over the queue did */
 	uint64_t	plain_batches;		/* how many were applied here */
 	int64_t		error;				/* of the last call that said so */
 
@@ -32,6 +33,7 @@ typedef struct FollowerState
 	uint64_t	report_bytes;
 	uint64_t	collect_keys_min;
 	uint64_t	collect_keys_max;
+	uint64_t	collect_delay_ns;
 } FollowerState;
 
 /* Why storage_follow returned. */
@@ -56,7 +58,7 @@ typedef struct Follower
 	Plan		plan;
 	RelationSet unpublished;
 	bool		hands_out;		/* what comes next must go the general way */
-	QueuedKey **taken;			/* room for a slice */
+	TakenKey  **taken;			/* room for a slice */
 } Follower;
 
 #endif							/* BOREALIS_STORAGE_FOLLOWER_H */

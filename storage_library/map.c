@@ -9,7 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "doors.h"
+#include "leaves.h"
+
+#define HORIZON_KEY "horizon"
 
 static const char *const TABLE_NAMES[TABLES] = {"versions", "meta", "drops"};
 
@@ -26,6 +30,21 @@ open_tables(Map *map)
 			mdb_txn_abort(transaction);
 	}
 	return status != 0 ? status : mdb_txn_commit(transaction);
+}
+
+int
+remember_horizon(MDB_txn *transaction, const Map *map, uint64_t horizon)
+{
+	MDB_val		key = octets(HORIZON_KEY, strlen(HORIZON_KEY)),
+				value;
+	int			status = mdb_get(transaction, map->tables[TABLE_META], &key, &value);
+
+	if (status != 0 && status != MDB_NOTFOUND)
+		return status;
+	if (status == 0 && value.mv_size == sizeof(horizon) && load_u64(value.mv_data) >= horizon)
+		return 0;
+	value = octets(&horizon, sizeof(horizon));
+	return mdb_put(transaction, map->tables[TABLE_META], &key, &value, 0);
 }
 
 DOOR int
@@ -126,6 +145,47 @@ storage_get(Map *map, MDB_txn *transaction, Table table, const uint8_t *key, siz
 	return status;
 }
 
+static int
+put_entries(MDB_cursor *cursor, const uint8_t *blob, const uint32_t *sizes, size_t entries)
+{
+	int			status = 0;
+
+	for (; status == 0 && entries > 0; entries--, sizes += 2)
+	{
+		MDB_val		key = octets(blob, sizes[0]),
+					value = octets(blob + sizes[0], sizes[1]);
+
+		status = mdb_cursor_put(cursor, &key, &value, 0);
+		blob += (size_t) sizes[0] + sizes[1];
+	}
+	return status;
+}
+
+/* Versions in ascending order; `is_over` says of those that may cover whether they do, NULL: none may. */
+static int
+put_versions(MDB_cursor *cursor, const uint8_t *blob, const uint32_t *sizes, size_t entries, uint8_t *is_over)
+{
+	Version    *versions = calloc(entries + 1, sizeof(*versions));
+	int			status;
+
+	if (versions == NULL)
+		return ENOMEM;
+	for (size_t number = 0; number < entries; number++, sizes += 2)
+	{
+		versions[number] = (Version) {
+			.stored = octets(blob, sizes[0]),
+			.value = octets(blob + sizes[0], sizes[1]),
+			.may_cover = is_over != NULL
+		};
+		blob += (size_t) sizes[0] + sizes[1];
+	}
+	status = write_versions(cursor, versions, entries, NULL);
+	for (size_t number = 0; is_over != NULL && number < entries; number++)
+		is_over[number] = versions[number].is_over;
+	free(versions);
+	return status;
+}
+
 /* Entries come as one blob, `key · value` each, with the sizes in turn beside it. */
 DOOR int
 storage_put(Map *map, MDB_txn *transaction, Table table, const uint8_t *blob, const uint32_t *sizes, size_t entries)
@@ -135,19 +195,13 @@ storage_put(Map *map, MDB_txn *transaction, Table table, const uint8_t *blob, co
 
 	if (status != 0)
 		return status;
-	for (; status == 0 && entries > 0; entries--, sizes += 2)
-	{
-		MDB_val		key = octets(blob, sizes[0]),
-					value = octets(blob + sizes[0], sizes[1]);
-
-		status = mdb_cursor_put(cursor, &key, &value, 0);
-		blob += (size_t) sizes[0] + sizes[1];
-	}
+	status = table == TABLE_VERSIONS ? put_versions(cursor, blob, sizes, entries, NULL)
+		: put_entries(cursor, blob, sizes, entries);
 	mdb_cursor_close(cursor);
 	return status;
 }
 
-/* The same for versions in descending order; `is_over` says of each whether an older version of its key is there. */
+/* The same for versions in ascending order; `is_over` says of each whether an older version of its key is there. */
 DOOR int
 storage_put_over(Map *map, MDB_txn *transaction, const uint8_t *blob, const uint32_t *sizes, size_t entries,
 				 uint8_t *is_over)
@@ -157,11 +211,7 @@ storage_put_over(Map *map, MDB_txn *transaction, const uint8_t *blob, const uint
 
 	if (status != 0)
 		return status;
-	for (; status == 0 && entries > 0; entries--, sizes += 2)
-	{
-		status = put_over(cursor, octets(blob, sizes[0]), octets(blob + sizes[0], sizes[1]), is_over++);
-		blob += (size_t) sizes[0] + sizes[1];
-	}
+	status = put_versions(cursor, blob, sizes, entries, is_over);
 	mdb_cursor_close(cursor);
 	return status;
 }

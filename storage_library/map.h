@@ -27,6 +27,12 @@ typedef struct Map
 	MDB_dbi		tables[TABLES];
 } Map;
 
+/*
+ * Say in the map, in the transaction in which they go, that versions are gone that only readers below the horizon need: a
+ * restart must not admit one.  It never goes back, whatever the caller knows of it.
+ */
+extern int	remember_horizon(MDB_txn *transaction, const Map *map, uint64_t horizon);
+
 static inline MDB_val
 octets(const void *data, size_t size)
 {

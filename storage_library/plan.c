@@ -25,31 +25,35 @@ plan_close(Plan *plan)
 	free(plan->puts_that_may_cover.items);
 	free(plan->covered.items);
 	free(plan->deltas.items);
+	free(plan->versions);
+	free(plan->stored_keys);
+	cleaning_close(&plan->cleaning);
 }
 
 static int
-compare_keys(const PlannedWrite *one, const PlannedWrite *other)
+compare_octets(const void *one, size_t one_size, const void *other, size_t other_size)
 {
-	int			order = memcmp(one->key, other->key, one->key_size < other->key_size ? one->key_size : other->key_size);
+	size_t		common = one_size < other_size ? one_size : other_size;
+	int			order = common == 0 ? 0 : memcmp(one, other, common);
 
-	return order != 0 ? order : (one->key_size > other->key_size) - (one->key_size < other->key_size);
+	return order != 0 ? order : (one_size > other_size) - (one_size < other_size);
 }
 
-/* The order of stored keys: of one key the newest version first. */
+/* By their stored keys.  Of one that is written twice, which nobody does, the same is left as in apply.py. */
 static int
-compare_stored(const void *left, const void *right)
+compare_versions(const void *left, const void *right)
 {
-	const PlannedWrite *one = left,
+	const Version *one = left,
 			   *other = right;
-	int			order = compare_keys(one, other);
+	int			order = compare_octets(one->stored.mv_data, one->stored.mv_size, other->stored.mv_data,
+									   other->stored.mv_size);
 
-	return order != 0 ? order : (one->timestamp < other->timestamp) - (one->timestamp > other->timestamp);
-}
-
-static int
-compare_stored_descending(const void *left, const void *right)
-{
-	return compare_stored(right, left);
+	if (order != 0)
+		return order;
+	if (one->may_cover != other->may_cover)
+		return one->may_cover ? 1 : -1;
+	order = compare_octets(one->value.mv_data, one->value.mv_size, other->value.mv_data, other->value.mv_size);
+	return one->may_cover ? -order : order;
 }
 
 static int
@@ -60,59 +64,97 @@ compare_covered(const void *left, const void *right)
 
 	if (one->timestamp != other->timestamp)
 		return one->timestamp < other->timestamp ? -1 : 1;
-	return compare_keys(one, other);
+	return compare_octets(one->key, one->key_size, other->key, other->key_size);
 }
 
-static void
-sort(PlannedWrites *writes, int (*compare) (const void *, const void *))
+/* `items`, or something larger that holds nothing; NULL if there is no room for what is wanted. */
+static void *
+make_room(void *items, size_t *room, size_t wanted, size_t item_bytes)
 {
-	if (writes->count > 1)
-		qsort(writes->items, writes->count, sizeof(*writes->items), compare);
+	if (wanted <= *room)
+		return items;
+	free(items);
+	items = malloc(2 * wanted * item_bytes);
+	*room = items == NULL ? 0 : 2 * wanted;
+	return items;
 }
 
-/* The versions; those that may cover others in descending order, so that an older one is there before a newer one looks. */
+static size_t
+stored_keys_bytes(const PlannedWrites *writes)
+{
+	size_t		bytes = 0;
+
+	for (size_t number = 0; number < writes->count; number++)
+		bytes += writes->items[number].key_size + SUFFIX_BYTES;
+	return bytes;
+}
+
+/* The versions in the order of their stored keys; of one key the newest comes first. */
 static int
-write_versions(MDB_cursor *cursor, Plan *plan, size_t *found)
+order_versions(Plan *plan)
 {
-	uint8_t		stored[STORED_KEY_BYTES_MAX];
+	const PlannedWrites *kinds[] = {&plan->puts, &plan->puts_that_may_cover};
+	size_t		bytes = stored_keys_bytes(kinds[0]) + stored_keys_bytes(kinds[1]);
+	Version    *version;
+	uint8_t    *stored;
 
-	sort(&plan->puts, compare_stored);
-	sort(&plan->puts_that_may_cover, compare_stored_descending);
-	for (size_t number = 0; number < plan->puts.count; number++)
-	{
-		const PlannedWrite *write = &plan->puts.items[number];
-		MDB_val		key,
-					value = octets(write->value, write->value_size);
-		int			status;
-
-		if (write->key_size + SUFFIX_BYTES > sizeof(stored))
-			return MDB_BAD_VALSIZE;
-		key = make_stored_key(stored, write->key, write->key_size, write->timestamp);
-		status = mdb_cursor_put(cursor, &key, &value, 0);
-		if (status != 0)
-			return status;
-	}
-	for (size_t number = 0; number < plan->puts_that_may_cover.count; number++)
-	{
-		const PlannedWrite *write = &plan->puts_that_may_cover.items[number];
-		uint8_t		is_over;
-		int			status;
-
-		if (write->key_size + SUFFIX_BYTES > sizeof(stored))
-			return MDB_BAD_VALSIZE;
-		status = put_over(cursor, make_stored_key(stored, write->key, write->key_size, write->timestamp),
-						  octets(write->value, write->value_size), &is_over);
-		if (status != 0)
-			return status;
-		if (is_over)
+	version = plan->versions = make_room(plan->versions, &plan->versions_room, plan_writes(plan), sizeof(*version));
+	stored = plan->stored_keys = make_room(plan->stored_keys, &plan->stored_keys_room, bytes, 1);
+	if (plan->versions_room < plan_writes(plan) || plan->stored_keys_room < bytes)
+		return ENOMEM;
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t number = 0; number < kinds[kind]->count; number++)
 		{
-			if (!reserve_writes(&plan->covered, 1))
-				return ENOMEM;
-			plan->covered.items[plan->covered.count++] = *write;
-			++*found;
+			const PlannedWrite *write = &kinds[kind]->items[number];
+
+			if (write->key_size + SUFFIX_BYTES > STORED_KEY_BYTES_MAX)
+				return MDB_BAD_VALSIZE;
+			*version++ = (Version) {
+				.stored = make_stored_key(stored, write->key, write->key_size, write->timestamp),
+				.value = octets(write->value, write->value_size),
+				.may_cover = kinds[kind] == &plan->puts_that_may_cover
+			};
+			stored += write->key_size + SUFFIX_BYTES;
 		}
-	}
+	if (version - plan->versions > 1)
+		qsort(plan->versions, version - plan->versions, sizeof(*version), compare_versions);
 	return 0;
+}
+
+static int
+write_planned_versions(MDB_txn *transaction, const Map *map, Plan *plan)
+{
+	MDB_cursor *cursor;
+	int			status = order_versions(plan);
+
+	if (status == 0)
+		status = mdb_cursor_open(transaction, map->tables[TABLE_VERSIONS], &cursor);
+	if (status != 0)
+		return status;
+	status = write_versions(cursor, plan->versions, plan_writes(plan), &plan->cleaning);
+	mdb_cursor_close(cursor);
+	return status;
+}
+
+/* Those that turned out to be over another version join the others. */
+static void
+add_covered(Plan *plan)
+{
+	size_t		known = plan->covered.count;
+
+	for (size_t number = 0; number < plan_writes(plan); number++)
+	{
+		const Version *version = &plan->versions[number];
+
+		if (version->may_cover && version->is_over)
+			plan->covered.items[plan->covered.count++] = (PlannedWrite) {
+				.key = version->stored.mv_data,
+				.key_size = version->stored.mv_size - SUFFIX_BYTES,
+				.timestamp = timestamp_of(&version->stored)
+			};
+	}
+	if (plan->covered.count > known)
+		qsort(plan->covered.items, plan->covered.count, sizeof(*plan->covered.items), compare_covered);
 }
 
 static int
@@ -136,22 +178,19 @@ write_progress(MDB_txn *transaction, const Map *map, const Plan *plan)
 }
 
 int
-plan_write(Plan *plan, Map *map, RelationSet *unpublished)
+plan_write(Plan *plan, Map *map, RelationSet *unpublished, uint64_t horizon)
 {
-	size_t		known = plan->covered.count,
-				found = 0;
 	MDB_txn    *transaction;
-	MDB_cursor *cursor;
-	int			status = mdb_txn_begin(map->environment, NULL, 0, &transaction);
+	int			status = reserve_writes(&plan->covered, plan->puts_that_may_cover.count) ? 0 : ENOMEM;
 
+	if (status == 0)
+		status = mdb_txn_begin(map->environment, NULL, 0, &transaction);
 	if (status != 0)
 		return status;
-	status = mdb_cursor_open(transaction, map->tables[TABLE_VERSIONS], &cursor);
-	if (status == 0)
-	{
-		status = write_versions(cursor, plan, &found);
-		mdb_cursor_close(cursor);
-	}
+	cleaning_start(&plan->cleaning, horizon);
+	status = write_planned_versions(transaction, map, plan);
+	if (status == 0 && plan->cleaning.deleted > 0)
+		status = remember_horizon(transaction, map, horizon);
 	if (status == 0)
 		status = write_sizes(transaction, map, &plan->deltas, unpublished);
 	if (status == 0)
@@ -160,9 +199,7 @@ plan_write(Plan *plan, Map *map, RelationSet *unpublished)
 		status = mdb_txn_commit(transaction);
 	else
 		mdb_txn_abort(transaction);
-	if (status != 0)
-		plan->covered.count = known;
-	else if (found > 0)
-		sort(&plan->covered, compare_covered);
+	if (status == 0)
+		add_covered(plan);
 	return status;
 }

@@ -16,7 +16,7 @@
 
 #include <stdbool.h>
 
-#include "map.h"
+#include "leaves.h"
 
 typedef struct Progress
 {
@@ -67,6 +67,13 @@ typedef struct Plan
 	Deltas		deltas;
 	uint32_t	wake_bits;
 	size_t		batches;
+
+	/* While it is written, and until the next one is. */
+	Version    *versions;		/* room for them */
+	size_t		versions_room;
+	uint8_t    *stored_keys;
+	size_t		stored_keys_room;
+	Cleaning	cleaning;
 } Plan;
 
 struct RelationSet;
@@ -95,9 +102,10 @@ plan_writes(const Plan *plan)
 
 /*
  * Bring the plan into the map, in one transaction: all of it or, with a status, nothing.  Keys that turned out to cover
- * another version join `covered`; relations whose published size is behind are added to `unpublished`.
+ * another version join `covered`; relations whose published size is behind are added to `unpublished`.  What nobody needs
+ * at `horizon` goes where it lies beside what is written (`cleaning`); 0: nothing may go.
  */
-extern int	plan_write(Plan *plan, Map *map, struct RelationSet *unpublished);
+extern int	plan_write(Plan *plan, Map *map, struct RelationSet *unpublished, uint64_t horizon);
 extern void plan_close(Plan *plan);
 
 /* Room for more; false without memory. */

@@ -8,7 +8,7 @@
 
 #include "versions.h"
 
-static void
+void
 make_suffix(uint8_t *suffix, uint64_t timestamp)
 {
 	uint64_t	inverted = UINT64_MAX - timestamp;
@@ -25,25 +25,21 @@ make_stored_key(uint8_t *stored, const uint8_t *key, size_t key_size, uint64_t t
 	return octets(stored, key_size + SUFFIX_BYTES);
 }
 
+uint64_t
+timestamp_of(const MDB_val *stored)
+{
+	const uint8_t *suffix = (const uint8_t *) stored->mv_data + stored->mv_size - SUFFIX_BYTES;
+	uint64_t	inverted = 0;
+
+	for (int at = 0; at < SUFFIX_BYTES; at++)
+		inverted = inverted << 8 | suffix[at];
+	return UINT64_MAX - inverted;
+}
+
 static bool
 is_version_of(const MDB_val *stored, const uint8_t *key, size_t key_size)
 {
 	return stored->mv_size == key_size + SUFFIX_BYTES && memcmp(stored->mv_data, key, key_size) == 0;
-}
-
-int
-put_over(MDB_cursor *cursor, MDB_val stored, MDB_val value, uint8_t *is_over)
-{
-	MDB_val		next,
-				ignored;
-	int			status = mdb_cursor_put(cursor, &stored, &value, 0);
-
-	if (status != 0)
-		return status;
-	status = mdb_cursor_get(cursor, &next, &ignored, MDB_NEXT);
-	*is_over = status == 0 && stored.mv_size >= SUFFIX_BYTES &&
-		is_version_of(&next, stored.mv_data, stored.mv_size - SUFFIX_BYTES);
-	return status == MDB_NOTFOUND ? 0 : status;
 }
 
 /* Delete the version under the cursor and look at the one behind it. */
@@ -136,7 +132,7 @@ clear_relation(MDB_cursor *cursor, const uint8_t *prefix, size_t prefix_size, ui
 	return status == MDB_NOTFOUND ? 0 : status;
 }
 
-static bool
+bool
 add_key(KeyList *keys, const uint8_t *key, size_t size)
 {
 	if (keys->bytes + size > keys->room)
@@ -163,6 +159,12 @@ add_key(KeyList *keys, const uint8_t *key, size_t size)
 	keys->bytes += size;
 	keys->sizes[keys->count++] = (uint32_t) size;
 	return true;
+}
+
+void
+empty_keys(KeyList *keys)
+{
+	keys->bytes = keys->count = 0;
 }
 
 void

@@ -1,6 +1,6 @@
 /*
  * versions.h
- *	  The versions of a key: writing one, and deleting those that nobody needs.
+ *	  The versions of keys: deleting those that nobody needs.
  *
  * What may go is what garbage.py says, which these functions are compared with.
  */
@@ -15,11 +15,12 @@
 /* Of a stored key; LMDB takes no longer ones. */
 #define STORED_KEY_BYTES_MAX 1978
 
+/* The end of all keys that are stored at a timestamp. */
+extern void make_suffix(uint8_t *suffix, uint64_t timestamp);
 /* Write `key · inverted timestamp` to `stored`, which has room for it. */
 extern MDB_val make_stored_key(uint8_t *stored, const uint8_t *key, size_t key_size, uint64_t timestamp);
 
-/* Write one version; whether an older one of its key is there. */
-extern int	put_over(MDB_cursor *cursor, MDB_val stored, MDB_val value, uint8_t *is_over);
+extern uint64_t timestamp_of(const MDB_val *stored);
 
 /* Delete the garbage of one key at a horizon, at most `limit` versions and a tombstone, counting in `deleted`. */
 extern int	clear_key(MDB_cursor *cursor, const uint8_t *key, size_t key_size, uint64_t horizon, uint64_t limit,
@@ -29,7 +30,7 @@ extern int	clear_key(MDB_cursor *cursor, const uint8_t *key, size_t key_size, ui
 extern int	clear_relation(MDB_cursor *cursor, const uint8_t *prefix, size_t prefix_size, uint64_t dropped_at,
 						   uint64_t limit, uint64_t *deleted, bool *is_all);
 
-/* Keys that are to be deleted. */
+/* Copies of keys, one behind the other. */
 typedef struct KeyList
 {
 	uint8_t    *blob;
@@ -40,6 +41,10 @@ typedef struct KeyList
 	size_t		count_room;
 } KeyList;
 
+/* False without memory. */
+extern bool add_key(KeyList *keys, const uint8_t *key, size_t size);
+/* Keeps the room that they took. */
+extern void empty_keys(KeyList *keys);
 extern void free_keys(KeyList *keys);
 
 /*

@@ -168,22 +168,23 @@ def _starts_next_segment(progress: Progress, header: BatchHeader, data: bytes) -
 
 
 class Chunk(NamedTuple):
-    """Versions for one write transaction, in key order; those that may cover others in descending order.
-
-    Descending, an older version of a key is in the map before a newer one looks for it.
-    """
+    """Versions for one write transaction, in key order."""
 
     puts: list[Entry]
     puts_that_may_cover: list[Entry]
 
 
 def cut_chunks(versions: Writes, writes_max: int, bytes_max: int, octets: int) -> list[Chunk]:
-    """Versions cut so that one transaction stays bounded; at least one chunk. `octets`: no more bytes are in them."""
-    puts, may_cover = sorted(versions.puts), sorted(versions.puts_that_may_cover, reverse=True)
+    """Versions cut so that one transaction stays bounded; at least one chunk. `octets`: no more bytes are in them.
+
+    Of those that may cover others the last chunk comes first: an older version of a key is in the map, at the latest
+    with it, when a newer one is looked at.
+    """
+    puts, may_cover = sorted(versions.puts), sorted(versions.puts_that_may_cover)
     if len(puts) + len(may_cover) <= writes_max and octets <= bytes_max:
         return [Chunk(puts, may_cover)]
     chunks = [Chunk(part, []) for part in _cut(puts, writes_max, bytes_max)]
-    chunks += [Chunk([], part) for part in _cut(may_cover, writes_max, bytes_max)]
+    chunks += [Chunk([], part) for part in reversed(list(_cut(may_cover, writes_max, bytes_max)))]
     return chunks or [Chunk([], [])]
 
 
@@ -201,7 +202,7 @@ def iterate_giant(
             covered = []
 
 
-def _cut(entries: list[Entry], writes_max: int, bytes_max: int) -> Iterable[list[Entry]]:
+def _cut(entries: list[Entry], writes_max: int, bytes_max: int) -> Iterator[list[Entry]]:
     start, size = 0, 0
     for index, (key, value) in enumerate(entries):
         length = len(key) + len(value)

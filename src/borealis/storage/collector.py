@@ -6,18 +6,19 @@ when the queue overflowed). Acts only on the ordered map that it is given, and w
 arguments, so a simulation drives the same code. A slice is one write transaction.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from heapq import heapify, heappop
 from typing import Final, Protocol
 
-from borealis.foundation.identifiers import Relfilenode, Timestamp
+from borealis.foundation.identifiers import U64_MAX, Relfilenode, Timestamp
 from borealis.storage.ordered_map import OrderedMap, Table
 from borealis.storage.statistics import sum_key
 from borealis.storage.stored_key import relation_prefixes
 
 # A slice deletes at most so many versions for each key that it may look at; what is left of a key waits its turn.
 DELETES_PER_KEY: Final = 4
+_NEVER: Final = Timestamp(U64_MAX)
 
 
 @dataclass(slots=True)
@@ -30,7 +31,11 @@ class Collected:
 
 
 class KeyQueue(Protocol):
-    """Keys that have garbage once the horizon passes a timestamp; oldest first, each key once, bounded."""
+    """Keys that have garbage once the horizon passes a timestamp; each once, bounded.
+
+    They are handed out in passes over all of them in their order, so that neighbours share pages. Those that are
+    written over all the time come first, whatever the pass.
+    """
 
     is_incomplete: bool
     """Garbage may exist that is not in the queue: a sweep has to find it."""
@@ -41,61 +46,112 @@ class KeyQueue(Protocol):
         """These keys were written over at these timestamps, which do not fall."""
         ...
 
-    def is_ready(self, horizon: Timestamp) -> bool: ...
-
-    def collect(self, ordered_map: OrderedMap, horizon: Timestamp, limit: int) -> Collected:
-        """Clear up to `limit` keys that are ready, in one write transaction. Raises OutOfRoom, with nothing lost."""
+    def is_ready(self, settled: Timestamp) -> bool:
+        """Whether a pass is under way, or one can begin with keys that were first written over at or below this."""
         ...
+
+    def collect(self, ordered_map: OrderedMap, horizon: Timestamp, settled: Timestamp, limit: int) -> Collected:
+        """Clear up to `limit` keys with garbage at the horizon, in one write transaction.
+
+        A pass may begin with keys that were first written over at or below `settled`. Raises OutOfRoom, with nothing
+        lost.
+        """
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """When a key was written over since it was clean, the first time and the last, and how often."""
+
+    first: Timestamp
+    last: Timestamp
+    overwrites: int = 0
 
 
 class CollectionQueue:
     """The queue in Python. The storage process has one in C beside what fills it (follower.py), which does the same."""
 
-    def __init__(self, keys_max: int) -> None:
+    def __init__(self, keys_max: int, busy_overwrites: int) -> None:
+        """Who is written over so often, before it is clean again, is busy."""
         self._keys_max = keys_max
-        self._order: deque[tuple[Timestamp, bytes]] = deque()
-        self._last: dict[bytes, Timestamp] = {}
-        """When each key of `_order` was written over last."""
+        self._busy_overwrites = busy_overwrites
+        self._waiting: dict[bytes, _Waiting] = {}
+        self._oldest = _NEVER
+        """No key outside of the pass was first written over before."""
+        self._busy: dict[bytes, None] = {}
+        self._pass: list[tuple[bytes, _Waiting]] = []
+        """A heap."""
         self._unfinished: list[bytes] = []
         self.is_incomplete = False
 
     def __len__(self) -> int:
-        return len(self._order) + len(self._unfinished)
+        return len(self._waiting) + len(self._unfinished)
 
     def add(self, covered: Iterable[tuple[Timestamp, bytes]]) -> None:
-        last = self._last
-        for item in covered:
-            timestamp, key = item
-            if key in last:
-                last[key] = timestamp
-            elif len(last) < self._keys_max:
-                last[key] = timestamp
-                self._order.append(item)
-            else:
-                self.is_incomplete = True
+        for timestamp, key in covered:
+            waiting = self._waiting.get(key)
+            if waiting is None:
+                if len(self._waiting) >= self._keys_max:
+                    self.is_incomplete = True
+                    continue
+                waiting = self._waiting[key] = _Waiting(timestamp, timestamp)
+                self._oldest = min(self._oldest, timestamp)
+            waiting.last = timestamp
+            waiting.overwrites += 1
+            if waiting.overwrites >= self._busy_overwrites:
+                self._busy.setdefault(key)
 
     def put_back(self, keys: Iterable[bytes]) -> None:
         """These keys were taken and are not done; they come first."""
         self._unfinished.extend(keys)
 
-    def is_ready(self, horizon: Timestamp) -> bool:
-        return bool(self._unfinished) or (bool(self._order) and self._order[0][0] <= horizon)
+    def is_ready(self, settled: Timestamp) -> bool:
+        is_under_way = any(self._waiting.get(key) is waiting for key, waiting in self._pass)
+        return bool(self._unfinished) or is_under_way or self._oldest <= settled
 
-    def take(self, horizon: Timestamp, limit: int) -> list[bytes]:
-        """Up to `limit` keys that are ready, in key order. A key written again above the horizon stays queued."""
+    def take(self, horizon: Timestamp, settled: Timestamp, limit: int) -> list[bytes]:
+        """Up to `limit` keys with garbage at the horizon, in key order.
+
+        A pass begins with the keys that were first written over at or below `settled`. A key that was written again
+        above the horizon stays queued.
+        """
         taken, self._unfinished = self._unfinished[:limit], self._unfinished[limit:]
-        order, last = self._order, self._last
-        while len(taken) < limit and order and order[0][0] <= horizon:
-            _, key = order.popleft()
+        while len(taken) < limit and self._busy:
+            key = next(iter(self._busy))
+            if self._waiting[key].first > horizon:
+                break
             taken.append(key)
-            if last[key] <= horizon:
-                del last[key]
-            else:
-                order.append((last[key], key))
+            self._note_clean(key, horizon)
+        while len(taken) < limit and (self._pass or self._begin_pass(settled)):
+            key, waiting = heappop(self._pass)
+            if self._waiting.get(key) is not waiting:
+                continue  # it was busy
+            if waiting.first > horizon:
+                self._oldest = min(self._oldest, waiting.first)
+                continue
+            taken.append(key)
+            self._note_clean(key, horizon)
         return sorted(set(taken))
 
-    def collect(self, ordered_map: OrderedMap, horizon: Timestamp, limit: int) -> Collected:
-        keys = self.take(horizon, limit)
+    def _begin_pass(self, settled: Timestamp) -> bool:
+        if self._oldest > settled:
+            return False
+        self._pass = [item for item in self._waiting.items() if item[1].first <= settled]
+        heapify(self._pass)
+        self._oldest = min((each.first for each in self._waiting.values() if each.first > settled), default=_NEVER)
+        return bool(self._pass)
+
+    def _note_clean(self, key: bytes, horizon: Timestamp) -> None:
+        waiting = self._waiting[key]
+        if waiting.last <= horizon:
+            del self._waiting[key]
+        else:
+            waiting.first, waiting.overwrites = waiting.last, 0
+            self._oldest = min(self._oldest, waiting.first)
+        self._busy.pop(key, None)
+
+    def collect(self, ordered_map: OrderedMap, horizon: Timestamp, settled: Timestamp, limit: int) -> Collected:
+        keys = self.take(horizon, settled, limit)
         if not keys:
             return Collected()
         left = keys
@@ -155,7 +211,11 @@ class Collector:
     def collect(self, horizon: Timestamp, limit: int) -> Collected:
         """One slice of the queue or, when that has nothing ready, of the dropped relations. Raises OutOfRoom."""
         if self.queue.is_ready(horizon):
-            return self.queue.collect(self._map, horizon, limit)
+            return self.queue.collect(self._map, horizon, horizon, limit)
+        return self.collect_dropped(horizon, limit)
+
+    def collect_dropped(self, horizon: Timestamp, limit: int) -> Collected:
+        """One slice of the dropped relations. Raises OutOfRoom."""
         for relfilenode, dropped_at in self._drops.items():
             if dropped_at <= horizon:
                 return self._collect_drop(relfilenode, dropped_at, limit)

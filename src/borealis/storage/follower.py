@@ -51,8 +51,8 @@ class Follower:
         """`page`: address of the page's words, which must stay mapped; without one nothing is published."""
         self._handle = c_void_p(
             library.storage_follower_open(
-                *(environment.handle, page, settings.collect_queue_max, settings.collect_keys_max),
-                settings.frame_bytes_max,
+                *(environment.handle, page, settings.collect_queue_max, settings.collect_busy_overwrites),
+                *(settings.collect_keys_max, settings.frame_bytes_max),
             )
         )
         if not self._handle:
@@ -64,6 +64,7 @@ class Follower:
         state.report_delay_ns = settings.report_delay_ns
         state.report_bytes = settings.report_bytes
         state.collect_keys_min = settings.collect_keys_min
+        state.collect_delay_ns = settings.collect_delay_ns
         self.queue = FollowerQueue(self._handle, state)
 
     @property
@@ -169,15 +170,15 @@ class FollowerQueue:
         blob = b"".join([key for _, key in added])
         library.storage_queue_add(self._handle, timestamps.buffer_info()[0], blob, sizes.buffer_info()[0], len(added))
 
-    def is_ready(self, horizon: Timestamp) -> bool:
-        return bool(library.storage_queue_is_ready(self._handle, horizon))
+    def is_ready(self, settled: Timestamp) -> bool:
+        return bool(library.storage_queue_is_ready(self._handle, settled))
 
-    def collect(self, ordered_map: OrderedMap, horizon: Timestamp, limit: int) -> Collected:
+    def collect(self, ordered_map: OrderedMap, horizon: Timestamp, settled: Timestamp, limit: int) -> Collected:
         """One slice, of the map that is followed. Raises OutOfRoom."""
         del ordered_map
         before, self._state.collect_up_to = self._state.collect_up_to, horizon
         try:
-            status = library.storage_collect(self._handle, limit)
+            status = library.storage_collect(self._handle, settled, limit)
         finally:
             self._state.collect_up_to = before
         if status:

@@ -56,6 +56,7 @@ class Housekeeper:
         self._rests_until_ns = 0
         self._is_out_of_room = False
         self._applied_at_last_round = NO_TIMESTAMP
+        self._quiet_at_ns = 0
 
     def collect_up_to(self, now_ns: int) -> Timestamp:
         """The horizon for who collects in step with apply; 0 while there is no room for it."""
@@ -68,8 +69,8 @@ class Housekeeper:
         try:
             if now_ns >= self._next_round_ns:
                 self._round(now_ns)
-            if is_idle and now_ns >= self._background.due_ns and self._has_work():
-                self._collect()
+            if is_idle and now_ns >= self._background.due_ns:
+                self._collect(now_ns >= self._quiet_at_ns)
             self._is_out_of_room = False
         except OutOfRoom as error:
             self._rest(now_ns, error)
@@ -87,7 +88,12 @@ class Housekeeper:
 
     def idle_due_ns(self) -> int:
         """When `run` wants to be called next if nothing else happens."""
-        return max(self._background.due_ns, self._rests_until_ns) if self._has_work() else self.due_ns()
+        collector = self._replica.collector
+        if collector.has_background_work(self._collect_up_to):
+            return max(self._background.due_ns, self._rests_until_ns)
+        if collector.has_keys(self._collect_up_to):
+            return max(self._background.due_ns, self._rests_until_ns, self._quiet_at_ns)
+        return self.due_ns()
 
     def _rest(self, now_ns: int, error: OutOfRoom) -> None:
         if not self._is_out_of_room:
@@ -95,14 +101,16 @@ class Housekeeper:
         self._is_out_of_room = True
         self._rests_until_ns = now_ns + self._settings.room_retry_interval_ns
 
-    def _has_work(self) -> bool:
-        collector = self._replica.collector
-        return collector.has_keys(self._collect_up_to) or collector.has_background_work(self._collect_up_to)
-
-    def _collect(self) -> None:
-        replica, horizon = self._replica, self._collect_up_to
+    def _collect(self, is_quiet: bool) -> None:
+        """Keys wait until it has been quiet for a while: in between writes most of their garbage goes for nothing."""
+        replica, horizon, limit = self._replica, self._collect_up_to, self._settings.collect_keys_min
+        collector = replica.collector
         began = time.monotonic_ns()
-        if replica.collect(horizon, self._settings.collect_keys_min).is_idle:
+        if is_quiet and collector.has_keys(horizon):
+            replica.collect(horizon, limit)
+        elif not collector.has_background_work(horizon):
+            return
+        elif replica.collect_dropped(horizon, limit).is_idle:
             replica.sweep(horizon)
         self._background.worked(began, time.monotonic_ns())
 
@@ -123,6 +131,8 @@ class Housekeeper:
             self._next_reader_check_ns = now_ns + settings.reader_check_interval_ns
             if dead := self._environment.check_readers():
                 log.info("freed the map's reader slots of %d dead processes", dead)
+        if applied != self._applied_at_last_round:
+            self._quiet_at_ns = now_ns + settings.collect_quiet_ns
         is_moving = applied != self._applied_at_last_round or replica.collector.is_busy
         self._applied_at_last_round = applied
         self._next_round_ns = now_ns + (settings.round_interval_ns if is_moving else settings.idle_round_interval_ns)

@@ -28,6 +28,7 @@ class FollowerState(ctypes.Structure):
         ("reported_position", c_uint64),
         ("report_pending_since_ns", c_int64),
         ("uncollected_writes", c_uint64),
+        ("pass_began", c_uint64),
         ("plain_batches", c_uint64),
         ("error", c_int64),
         ("giant_bytes", c_uint64),
@@ -36,6 +37,7 @@ class FollowerState(ctypes.Structure):
         ("report_bytes", c_uint64),
         ("collect_keys_min", c_uint64),
         ("collect_keys_max", c_uint64),
+        ("collect_delay_ns", c_uint64),
     )
 
 
@@ -75,7 +77,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
         c_int,
         [c_void_p, c_void_p, c_char_p, c_size_t, c_uint64, c_uint64, POINTER(c_uint64), POINTER(c_uint8)],
     ),
-    "storage_follower_open": (c_void_p, [c_void_p, c_void_p, c_uint64, c_uint64, c_uint64]),
+    "storage_follower_open": (c_void_p, [c_void_p, c_void_p, c_uint64, c_uint64, c_uint64, c_uint64]),
     "storage_follower_close": (None, [c_void_p]),
     "storage_follower_state": (POINTER(FollowerState), [c_void_p]),
     "storage_take_unpublished": (c_size_t, [c_void_p, POINTER(c_uint32), c_size_t]),
@@ -88,7 +90,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "storage_feed": (c_int, [c_void_p, c_char_p, c_size_t]),
     "storage_next_frame": (c_int, [c_void_p, POINTER(c_uint8), POINTER(c_void_p), POINTER(c_size_t)]),
     "storage_drop_frame": (None, [c_void_p]),
-    "storage_collect": (c_int, [c_void_p, c_size_t]),
+    "storage_collect": (c_int, [c_void_p, c_uint64, c_size_t]),
     "storage_publish": (None, [c_void_p, c_uint64, c_uint64, c_uint32]),
     "storage_queue_length": (c_uint64, [c_void_p]),
     "storage_queue_is_incomplete": (c_int, [c_void_p]),

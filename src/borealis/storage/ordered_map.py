@@ -48,7 +48,7 @@ class MapWriter(MapReader, Protocol):
         ...
 
     def put_versions_over(self, entries: Iterable[Entry]) -> list[bytes]:
-        """Write versions, given in descending order; return the stored keys of those over an older version."""
+        """Write versions, given in ascending order; return the stored keys of those over an older version."""
         ...
 
     def delete(self, table: Table, keys: Iterable[bytes]) -> None:

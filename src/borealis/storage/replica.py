@@ -49,8 +49,9 @@ class Replica:
             self.progress = decode_progress(reader.get(Table.META, key) for key in META_KEYS)
             horizon = reader.get(Table.META, HORIZON_KEY)
         self.collected_horizon = NO_TIMESTAMP if horizon is None else Timestamp(int.from_bytes(horizon, "little"))
-        keys = CollectionQueue(settings.collect_queue_max) if queue is None else queue
-        self.collector = Collector(ordered_map, keys, settings.sweep_entries)
+        if queue is None:
+            queue = CollectionQueue(settings.collect_queue_max, settings.collect_busy_overwrites)
+        self.collector = Collector(ordered_map, queue, settings.sweep_entries)
         self._statistics.forget(self.collector.dropped)
 
     def catch_up(self, progress: Progress, collected_horizon: Timestamp) -> None:
@@ -126,6 +127,11 @@ class Replica:
         """One slice of collection up to a confirmed horizon. Raises OutOfRoom."""
         self._remember_horizon(horizon)
         return self.collector.collect(horizon, limit)
+
+    def collect_dropped(self, horizon: Timestamp, limit: int) -> Collected:
+        """One slice of the dropped relations. Raises OutOfRoom."""
+        self._remember_horizon(horizon)
+        return self.collector.collect_dropped(horizon, limit)
 
     def sweep(self, horizon: Timestamp) -> Collected:
         """One slice of the sweep over the whole map. Raises OutOfRoom."""

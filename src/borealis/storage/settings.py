@@ -27,14 +27,18 @@ class StorageSettings:
     report_delay_ns: int = 5 * MILLISECOND_NS
     report_bytes: int = MEBIBYTE
 
-    # Collection of old versions.
+    # Collection of old versions. Keys wait for it, in the hope that what was theirs goes with another write to the same
+    # leaf: for so long, while something is written; not when it has been quiet; nor if they are busy.
     round_interval_ns: int = 100 * MILLISECOND_NS
     idle_round_interval_ns: int = SECOND_NS
     horizon_lag_ns: int = SECOND_NS
     transaction_age_max_ns: int = 300 * SECOND_NS
     transaction_age_grace_ns: int = 30 * SECOND_NS
+    collect_delay_ns: int = 30 * SECOND_NS
+    collect_quiet_ns: int = SECOND_NS
+    collect_busy_overwrites: int = 64
     collect_keys_min: int = 64
-    collect_keys_max: int = 4_096
+    collect_keys_max: int = 512
     collect_queue_max: int = 250_000
     sweep_entries: int = 2_000
     background_rest_factor: int = 7

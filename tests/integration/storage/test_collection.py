@@ -18,6 +18,7 @@ QUICK = {
     "round_interval_ns": 2 * MILLISECOND_NS,
     "idle_round_interval_ns": 2 * MILLISECOND_NS,
     "horizon_lag_ns": 5 * MILLISECOND_NS,
+    "collect_quiet_ns": 5 * MILLISECOND_NS,
 }
 
 

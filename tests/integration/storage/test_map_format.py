@@ -36,6 +36,9 @@ BUSY = {
     "idle_round_interval_ns": MILLISECOND_NS,
     "horizon_lag_ns": 20 * MILLISECOND_NS,
     "collect_keys_min": 8,
+    "collect_busy_overwrites": 4,
+    "collect_delay_ns": 5 * MILLISECOND_NS,
+    "collect_quiet_ns": 0,
     "reader_check_interval_ns": 10 * MILLISECOND_NS,
 }
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import NamedTuple
 from zlib import crc32
 
 import pytest
@@ -23,6 +24,7 @@ from borealis.storage.lmdb_map import LmdbMap
 from borealis.storage.ordered_map import MemoryMap, OutOfRoom, Table
 from borealis.storage.replica import Replica
 from borealis.storage.settings import MEBIBYTE, StorageSettings
+from borealis.storage.stored_key import key_of, timestamp_of
 from borealis.wire.frames import FrameReader, encode_frame
 from borealis.wire.journal_batch import RecordKind
 from borealis.wire.journal_messages import FOLLOWER_LIMITS, Applied, JournalFrame, decode_applied
@@ -30,7 +32,7 @@ from borealis.wire.transaction_record import Operation
 from tests.examples import examples
 from tests.unit.storage.journals import ENTRIES, ROWS, JournalBuilder, Transaction, journals, without_shrinking
 from tests.unit.storage.maps import SMALL, contents, open_lmdb
-from tests.unit.storage.versions import KEYS, as_stored, versions
+from tests.unit.storage.versions import KEYS, as_stored, versions, visible
 
 SETTINGS = replace(SMALL, sweep_entries=3, collect_keys_min=2, collect_keys_max=50)
 NEVER = 2**63 - 1
@@ -264,25 +266,32 @@ def test_without_room_nothing_is_left_behind() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from(KEYS), st.integers(0, 3)), max_size=40),
     st.integers(1, 4),
+    st.integers(0, 3),
+    st.integers(1, 6),
     st.integers(1, 6),
     versions,
 )
 def test_the_queue_hands_out_the_same(
-    overwrites: list[tuple[bytes, int]], limit: int, keys_max: int, entries: dict[tuple[bytes, int], bytes]
+    overwrites: list[tuple[bytes, int]],
+    limit: int,
+    delay: int,
+    keys_max: int,
+    busy_overwrites: int,
+    entries: dict[tuple[bytes, int], bytes],
 ) -> None:
-    model, model_map = CollectionQueue(keys_max), MemoryMap({Table.VERSIONS: as_stored(entries)})
-    with followed(replace(SETTINGS, collect_queue_max=keys_max)) as it:
+    model, model_map = CollectionQueue(keys_max, busy_overwrites), MemoryMap({Table.VERSIONS: as_stored(entries)})
+    with followed(replace(SETTINGS, collect_queue_max=keys_max, collect_busy_overwrites=busy_overwrites)) as it:
         queue = it.follower.queue
         with it.map.write() as writer:
             writer.put(Table.VERSIONS, sorted(as_stored(entries).items()))
         now = 10
         for key, step in [*overwrites, (KEYS[0], 5)]:
             now += step
+            horizon, settled = Timestamp(now - 2), Timestamp(now - 2 - delay)
             for each in (queue, model):
                 each.add([(Timestamp(now), key)])
                 assert each.is_ready(Timestamp(now))
-                if each.is_ready(Timestamp(now - 2)):
-                    each.collect(it.map if each is queue else model_map, Timestamp(now - 2), limit)
+                each.collect(it.map if each is queue else model_map, horizon, settled, limit)
             assert len(queue) == len(model)
             assert queue.is_incomplete == model.is_incomplete
             assert queue.is_ready(Timestamp(now - 1)) == model.is_ready(Timestamp(now - 1))
@@ -355,26 +364,180 @@ def test_a_report_that_waited_long_enough_goes_out() -> None:
         connection.close()
 
 
-def test_collection_keeps_up_with_apply() -> None:
-    """Two keys for each write, once there are enough writes, and not above the horizon."""
-    first, batches, journal = small_batches(30)
-    with followed(replace(SETTINGS, collect_keys_min=10)) as it:
-        it.feed(as_frames(first))
+def large_row(number: int) -> bytes:
+    return ROWS[0][:-1] + bytes([100 + number])
+
+
+class Wide(NamedTuple):
+    """Rows with two versions to a leaf, so that little lies beside what is written, and a socket to write them."""
+
+    it: Followed
+    connection: Connection
+    journal: JournalBuilder
+
+    def write(self, *rows: int) -> None:
+        written = [self.journal.add([Transaction(((Operation.UPDATE, large_row(row), bytes(1_500)),))]) for row in rows]
+        self.connection.service.send(as_frames(*written))
+        assert self.connection.follow() is Event.WAKE
+
+    def versions(self, row: int) -> int:
+        return sum(key_of(stored) == large_row(row) for stored in contents(self.it.map)[Table.VERSIONS])
+
+    def collect_up_to(self, horizon: int) -> None:
+        self.it.follower.state.collect_up_to = horizon
+
+
+@contextmanager
+def wide(settings: StorageSettings) -> Iterator[Wide]:
+    journal = JournalBuilder()
+    with followed(settings) as it:
+        it.feed(as_frames(journal.next_segment()))
         connection = Connection(it.follower)
-        connection.service.send(as_frames(*batches[:9]))
-        it.follower.state.collect_up_to = journal.timestamp
-        assert connection.follow() is Event.WAKE
-        assert len(it.follower.queue) == 1
-        connection.service.send(as_frames(batches[9]))
-        assert connection.follow() is Event.WAKE
-        assert len(it.follower.queue) == 0
-        assert it.follower.state.collected_horizon == journal.timestamp
-        assert len(contents(it.map)[Table.VERSIONS]) == 1
+        try:
+            yield Wide(it, connection, journal)
+        finally:
+            connection.close()
+
+
+def updates(*rows: int) -> tuple[list[bytes], JournalBuilder]:
+    """A batch for each, after a first one."""
+    journal = JournalBuilder()
+    first = journal.next_segment()
+    return [first, *(journal.add([Transaction(((Operation.UPDATE, ROWS[row], b"v"),))]) for row in rows)], journal
+
+
+def test_what_lies_beside_a_write_goes_with_it() -> None:
+    """Nothing else is written for it, and nothing goes that a reader may need."""
+    batches, journal = updates(0, *[1] * 20)
+    with followed() as it:
+        it.feed(as_frames(*batches[:-2]))
+        horizon = journal.timestamp - 60
+        it.follower.state.collect_up_to = horizon
+        it.feed(as_frames(batches[-2]))
+        kept = [timestamp_of(stored) for stored in sorted(contents(it.map)[Table.VERSIONS])[1:]]
+        assert kept == list(range(horizon + 50, horizon - 10, -10))
+        assert contents(it.map)[Table.META][b"horizon"] == horizon.to_bytes(8, "little")
+        assert it.follower.state.collected_horizon == horizon
         it.follower.state.collect_up_to = NO_TIMESTAMP
-        connection.service.send(as_frames(*batches[10:]))
-        assert connection.follow() is Event.WAKE
-        assert len(it.follower.queue) == 1
-        connection.close()
+        it.feed(as_frames(batches[-1]))
+        assert len(contents(it.map)[Table.VERSIONS]) == 8
+
+
+def test_a_key_that_was_cleaned_waits_no_longer() -> None:
+    batches, journal = updates(0, 1, 2, 3, 0, 1, 2, 3, 1)
+    with followed() as it:
+        it.feed(as_frames(*batches[:-1]))
+        assert len(it.follower.queue) == 4
+        it.follower.state.collect_up_to = journal.timestamp - 10
+        it.feed(as_frames(batches[-1]))
+        # One of them was written over again, and of the first and the last in the leaf others might lie elsewhere.
+        assert len(it.follower.queue) == 3
+        assert len(contents(it.map)[Table.VERSIONS]) == 5
+
+
+def test_keys_wait_for_a_write_beside_them() -> None:
+    """For the delay, then for their place in a pass that takes as long again."""
+    settings = replace(SETTINGS, collect_keys_min=2, collect_delay_ns=200)
+    with wide(settings) as them:
+        them.write(*range(10), *range(10))
+        them.collect_up_to(them.journal.timestamp)
+        them.write(50, 51)
+        assert all(them.versions(row) == 2 for row in range(1, 10))
+        waiting = []
+        for number in range(60, 100, 2):
+            them.collect_up_to(them.journal.timestamp)
+            them.write(number, number + 1)
+            waiting.append(sum(them.versions(row) == 2 for row in range(10)))
+        assert waiting == sorted(waiting, reverse=True)
+        assert len(set(waiting)) > 3
+        assert waiting[-1] == 0
+
+
+def test_a_busy_key_is_collected_at_once() -> None:
+    settings = replace(SETTINGS, collect_keys_min=20, collect_busy_overwrites=9, collect_delay_ns=10**15)
+    with wide(settings) as them:
+        them.write(*[1, 2] * 5)
+        them.collect_up_to(them.journal.timestamp)
+        them.write(*[1, 3] * 4)
+        assert them.versions(1) == 9
+        them.write(*[3] * 2)
+        assert them.versions(1) == 5
+        assert them.it.follower.state.collected_horizon == them.journal.timestamp - 100
+
+
+def test_a_crowded_queue_is_collected_as_fast_as_it_fills() -> None:
+    """Two keys for each write, once there are enough writes, and not above the horizon."""
+    settings = replace(SETTINGS, collect_keys_min=4, collect_queue_max=20, collect_delay_ns=10**15)
+    with wide(settings) as them:
+        rows = range(0, 60, 5)
+        them.write(*rows, *rows, 61, 63, 65)
+        them.collect_up_to(them.journal.timestamp - 30)
+        assert [them.versions(row) for row in rows] == [2] * 12
+        them.write(67)
+        assert [them.versions(row) for row in rows] == [1] * 12
+        assert len(them.it.follower.queue) == 4
+
+
+large_journals = st.lists(
+    st.tuples(
+        st.lists(
+            st.tuples(st.integers(0, 11), st.sampled_from([0, 0, 9, 700, 1_500, 3_000])),
+            unique_by=lambda write: write[0],
+            min_size=1,
+            max_size=6,
+        ),
+        st.integers(0, 60),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@settings(deadline=None)
+@given(large_journals, st.integers(1, 6), st.integers(1, 4))
+def test_readers_see_the_same_whatever_goes(
+    transactions: list[tuple[list[tuple[int, int]], int]], busy_overwrites: int, limit: int
+) -> None:
+    """At and above every horizon; and once everything is collected, the map is what the reference has."""
+    journal, model_map = JournalBuilder(), MemoryMap()
+    chosen = replace(SETTINGS, collect_busy_overwrites=busy_overwrites)
+    model = Replica(model_map, chosen, publishes_all_sizes=False)
+    horizon = 0
+    with followed(chosen) as it:
+        for number, (writes, lag) in enumerate([([], 0), *transactions]):
+            if number == 0:
+                batch = journal.next_segment()
+            else:
+                batch = journal.add([Transaction(tuple(as_write(journal, row, size) for row, size in writes))])
+            it.feed(as_frames(batch))
+            apply(model, batch)
+            stored = contents(it.map)[Table.VERSIONS]
+            present = {(key_of(name), timestamp_of(name)): value for name, value in stored.items()}
+            for timestamp in range(max(horizon, 100), journal.timestamp + 10, 10):
+                assert visible(present, timestamp) == visible(journal.versions, timestamp)
+            horizon = max(horizon, journal.timestamp - lag)
+            it.follower.state.collect_up_to = horizon
+            if len(present) < len(journal.versions):
+                assert int.from_bytes(contents(it.map)[Table.META][b"horizon"], "little") <= horizon
+        assert len(it.follower.queue) <= len(model.collector.queue)
+        bound = Timestamp(journal.timestamp)
+        it.replica.catch_up(it.follower.progress, Timestamp(it.follower.state.collected_horizon))
+        for each in (it.replica, model):
+            while not each.collect(bound, limit).is_idle:
+                pass
+        it.replica.publish_sizes(it.follower.take_unpublished())
+        model.publish_sizes()
+        assert contents(it.map) == model_map.tables
+
+
+def as_write(journal: JournalBuilder, row: int, size: int) -> tuple[int, bytes, bytes]:
+    """A row or index entry as a query processor would write it: nobody deletes what is not there."""
+    key, is_row = large_row(row), row % 3 > 0
+    is_known = any(known == key for known, _ in journal.versions)
+    if size == 0 and is_known:
+        return (int(Operation.DELETE if is_row else Operation.DELETE_UNCHECKED), key, b"")
+    operation = (Operation.UPDATE if is_known else Operation.INSERT) if is_row else Operation.PUT_UNCHECKED
+    return (int(operation), key, bytes([row + 1]) * max(size, 1))
 
 
 def test_what_was_collected_is_remembered_with_it() -> None:
@@ -382,7 +545,8 @@ def test_what_was_collected_is_remembered_with_it() -> None:
     with followed() as it:
         it.feed(as_frames(first, *batches))
         it.follower.state.collect_up_to = journal.timestamp
-        it.follower.queue.collect(it.map, Timestamp(journal.timestamp), 10)
+        horizon = Timestamp(journal.timestamp)
+        it.follower.queue.collect(it.map, horizon, horizon, 10)
         assert contents(it.map)[Table.META][b"horizon"] == journal.timestamp.to_bytes(8, "little")
 
 

@@ -37,7 +37,7 @@ def test_as_a_sorted_dictionary(kind: str, steps: list, start: bytes) -> None:
                         writer.put(Table.VERSIONS, changes)
                         expected.update(changes)
                     else:
-                        unique = sorted(dict(changes).items(), reverse=True)
+                        unique = sorted(dict(changes).items())
                         covered = writer.put_versions_over(unique)
                         expected.update(unique)
                         assert sorted(covered) == sorted(key for key, _ in unique if has_older(expected, key))
