@@ -44,7 +44,8 @@ class HostedClusters:
         """Of clusters that were started ahead. A host that is busy is not waited for: without a name from it a cluster
         takes longer to become active, and its creation is answered all the same."""
         try:
-            return await asyncio.wait_for(self._host.ahead(), _AHEAD_S)
+            async with asyncio.timeout(_AHEAD_S):
+                return await self._host.ahead()
         except TimeoutError:
             _log.info("a cluster is made without one that was started ahead: the host is busy")
             return []
@@ -78,7 +79,8 @@ class HostedClusters:
     async def _ask_host(self) -> bool:
         self._question += 1
         try:
-            hosted = await asyncio.wait_for(self._host.list(), _LIST_S)
+            async with asyncio.timeout(_LIST_S):
+                hosted = await self._host.list()
         except (BorealisError, TimeoutError) as error:
             _log.warning("statuses are shown as they are stored: %s", error or "the host is busy")
             return False

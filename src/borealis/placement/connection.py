@@ -54,7 +54,9 @@ class HostConnection:
             request["cluster"] = cluster
         self._writer.write(encode_line(request))
         try:
-            fields = await asyncio.wait_for(answer, ANSWER_S)
+            # Not wait_for, which forgets a cancellation that meets an answer: a service would go on after its end.
+            async with asyncio.timeout(ANSWER_S):
+                fields = await answer
         except TimeoutError:
             raise Unavailable("the host does not answer") from None
         finally:
