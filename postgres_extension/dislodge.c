@@ -170,7 +170,8 @@ is_caused_by_schema(const ErrorData *edata)
 		case ERRCODE_FEATURE_NOT_SUPPORTED:	/* "cached plan must not change result type" */
 			return has_schema_moved();
 		default:
-			return edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED && has_schema_moved();
+			/* nothing but uncommitted changes of the schema keeps others waiting for locks */
+			return edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
 	}
 }
 

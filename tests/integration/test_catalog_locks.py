@@ -168,6 +168,24 @@ def test_of_two_changes_of_a_table_the_second_gives_up(connect: Connect) -> None
     second.execute("ALTER TABLE items ADD COLUMN two int")
 
 
+def test_two_changes_that_wait_for_each_other_are_a_conflict(connect: Connect, pool: ThreadPoolExecutor) -> None:
+    """PostgreSQL calls it a deadlock; who retries conflicts need not know of those."""
+    first, second = connect(1, autocommit=False), connect(1, autocommit=False)
+    with connect(1) as creator:
+        creator.execute("CREATE TABLE others (id int)")
+    first.execute("ALTER TABLE items ADD COLUMN one int")
+    second.execute("ALTER TABLE others ADD COLUMN one int")
+    crossing = [
+        run(pool, first, "ALTER TABLE others ADD COLUMN two int"),
+        run(pool, second, "ALTER TABLE items ADD COLUMN two int"),
+    ]
+    failures = [failure for failure in (change.exception() for change in crossing) if failure]
+    assert failures
+    for failure in failures:
+        assert isinstance(failure, errors.SerializationFailure)
+        assert "OC001" in str(failure)
+
+
 def test_query_waits_for_a_change_that_is_about_to_commit(
     connect: Connect, pool: ThreadPoolExecutor, cluster: Cluster
 ) -> None:
