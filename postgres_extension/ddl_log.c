@@ -42,6 +42,7 @@
 #include "sequence.h"
 #include "session_flags.h"
 #include "session_state.h"
+#include "snapshot_export.h"
 #include "transaction.h"
 
 /* What the current transaction ships; found at PRE_COMMIT. */
@@ -382,6 +383,7 @@ ddl_log_init(void)
 	ddl_statements_init();
 	catalog_freshness_init();
 	session_state_init();
+	snapshot_export_init();
 	catalog_worker_register();
 	RegisterXactCallback(transaction_ended, NULL);
 	RegisterResourceReleaseCallback(resources_released, NULL);

@@ -31,6 +31,7 @@
 #include "sequence.h"
 #include "session_flags.h"
 #include "session_state.h"
+#include "snapshot_export.h"
 #include "table_turn.h"
 #include "transaction.h"
 #include "write_set.h"
@@ -254,7 +255,8 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		ddl_check_pinned();
 		key_codec_check_alter_type(statement);
 	}
-	if (session_state_takes(statement, qc))
+	if (session_state_takes(statement, qc) ||
+		snapshot_import_takes(statement, context == PROCESS_UTILITY_TOPLEVEL))
 		return;
 	is_iam = IsA(statement, DoStmt) &&
 		dialect_kind(statement, queryString, pstmt->stmt_location) != DIALECT_NONE;

@@ -187,14 +187,6 @@ reject_reindex(ReindexStmt *statement)
 	}
 }
 
-static void
-reject_set(VariableSetStmt *statement)
-{
-	if (statement->kind == VAR_SET_MULTI && strcmp(statement->name, "TRANSACTION SNAPSHOT") == 0)
-		refuse("SET TRANSACTION SNAPSHOT is not supported",
-			   "Snapshots cannot be shared between sessions. For a dump, use one job.");
-}
-
 void
 reject_utility(Node *statement)
 {
@@ -211,9 +203,6 @@ reject_utility(Node *statement)
 			break;
 		case T_ReindexStmt:
 			reject_reindex((ReindexStmt *) statement);
-			break;
-		case T_VariableSetStmt:
-			reject_set((VariableSetStmt *) statement);
 			break;
 		case T_IndexStmt:
 			if (((IndexStmt *) statement)->concurrent &&
@@ -283,13 +272,6 @@ refuse_notify(PG_FUNCTION_ARGS)
 }
 
 static Datum
-refuse_snapshot_export(PG_FUNCTION_ARGS)
-{
-	refuse("pg_export_snapshot is not supported",
-		   "Snapshots cannot be shared between sessions. For a dump, use one job.");
-}
-
-static Datum
 refuse_advisory_locks(PG_FUNCTION_ARGS)
 {
 	refuse("advisory locks are not supported",
@@ -314,7 +296,6 @@ static const struct
 	{F_LO_GET_OID_INT8_INT4, refuse_large_objects},
 	{F_LO_PUT, refuse_large_objects},
 	{F_PG_NOTIFY, refuse_notify},
-	{F_PG_EXPORT_SNAPSHOT, refuse_snapshot_export},
 	{F_PG_ADVISORY_LOCK_INT8, refuse_advisory_locks},
 	{F_PG_ADVISORY_LOCK_SHARED_INT8, refuse_advisory_locks},
 	{F_PG_ADVISORY_LOCK_INT4_INT4, refuse_advisory_locks},

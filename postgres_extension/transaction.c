@@ -89,6 +89,19 @@ earliest_read_timestamp(BorealisTimestamp acknowledged, uint64 schema_version)
 	return Min(acknowledged, Max(arrival.acknowledged, shared_applied_timestamp()));
 }
 
+/* The reader slot protects the timestamp, and the catalogs at hand are those of the schema. */
+static void
+begin_reading(BorealisTimestamp timestamp, uint64 schema_version)
+{
+	current.schema_version = schema_version;
+	current.read_timestamp = timestamp;
+	current.has_read_timestamp = true;
+	session_set_pinned(true);
+	age_timer_start(borealis_transaction_age_limit_s);
+	if (!shared_is_applied(timestamp))
+		shared_wait_applied(timestamp);
+}
+
 /*
  * A timestamp at which this instance's catalogs were in force.  The order matters:
  * they were the local ones before the timestamp was read, and are still the
@@ -121,13 +134,7 @@ take_read_timestamp(void)
 		reader_slot_clear();
 		report_schema_conflict();
 	}
-	current.schema_version = schema_version;
-	current.read_timestamp = timestamp;
-	current.has_read_timestamp = true;
-	session_set_pinned(true);
-	age_timer_start(borealis_transaction_age_limit_s);
-	if (!shared_is_applied(timestamp))
-		shared_wait_applied(timestamp);
+	begin_reading(timestamp, schema_version);
 }
 
 bool
@@ -136,16 +143,44 @@ transaction_allows_workers(void)
 	return write_set_is_empty() && !session_has_ddl(MyBackendId) && !ddl_is_replaying();
 }
 
-void
-transaction_prepare_for_workers(void)
+ReadPoint
+transaction_fix_read_point(void)
 {
 	ReadPoint	point = {.timestamp = transaction_read_timestamp()};
 
-	/* what the workers are about to read, nobody notes here */
+	/* what the others are about to read, nobody notes here */
 	read_set_add_unknown();
 	point.schema_version = current.schema_version;
 	point.catalog_version = current.catalog_version;
+	return point;
+}
+
+void
+transaction_prepare_for_workers(void)
+{
+	ReadPoint	point = transaction_fix_read_point();
+
 	session_share_read_point(&point);
+}
+
+bool
+transaction_take_read_point(const ReadPoint *point)
+{
+	Assert(!current.has_read_timestamp);
+	catalog_wait_current();
+	current.catalog_version = local_catalog_version();
+	if (point->timestamp > shared_acknowledged_timestamp() ||
+		!reader_slot_publish(point->timestamp))
+		return false;
+	if (shared_schema_version() != point->schema_version ||
+		local_schema_version_begun() != point->schema_version || catalog_freshness_is_lost())
+	{
+		reader_slot_clear();
+		report_schema_conflict();
+	}
+	begin_reading(point->timestamp, point->schema_version);
+	read_set_add_unknown();
+	return true;
 }
 
 /*

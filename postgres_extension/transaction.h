@@ -8,6 +8,8 @@
 
 #include "borealis.h"
 
+#include "session_flags.h"
+
 /*
  * The transaction's read timestamp; the first call fixes it, publishes the
  * reader slot, and waits until this instance has the catalogs in force at that
@@ -31,6 +33,17 @@ extern void transaction_forget_arrival(void);
  * it has read is not the same at the later timestamp, or may not be.
  */
 extern bool transaction_advance(bool to_acknowledged);
+
+/*
+ * The transaction's place in time, which does not move any more: others are going
+ * to read there too.
+ */
+extern ReadPoint transaction_fix_read_point(void);
+/*
+ * Before the transaction reads: it is to read there.  False if that is not a place
+ * that some transaction may have, or not any more; OC001 if the schema is another one.
+ */
+extern bool transaction_take_read_point(const ReadPoint *point);
 
 /*
  * Workers of a parallel query read at their leader's timestamp, and see nothing

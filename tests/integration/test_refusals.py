@@ -59,8 +59,6 @@ REFUSED = [
     "SELECT lo_creat(-1)",
     "SELECT lo_from_bytea(0, 'x')",
     "SELECT lo_unlink(1)",
-    "SELECT pg_export_snapshot()",
-    "SET TRANSACTION SNAPSHOT '00000003-0000001B-1'",
     "CREATE TABLE local (id int) USING heap",
     "CREATE TABLE local USING heap AS SELECT 1 AS id",
     "CREATE MATERIALIZED VIEW local USING heap AS SELECT 1 AS id",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.sameness.corpus import HERE
@@ -30,6 +32,18 @@ def test_dump_restores_everything(name: str, instances: list[Server]) -> None:
     restored = first.psql(dump, "-v", "ON_ERROR_STOP=1")
     assert "ERROR" not in restored
     assert end_state(second) == before
+
+
+def test_dump_of_several_jobs_is_restored(instances: list[Server], tmp_path: Path) -> None:
+    """They share the snapshot of the first one."""
+    first, second = instances[0], instances[-1]
+    run_script((HERE / "sql" / "partitions.sql").read_text(), [first])
+    before = end_state(first)
+    dump = str(tmp_path / "dump")
+    first.run("pg_dump", "--schema=same", "--format=directory", "--jobs=4", f"--file={dump}")
+    clean_up(first)
+    second.run("pg_restore", "--exit-on-error", f"--dbname={second.database}", dump)
+    assert end_state(first) == before
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "materialized_views"])
