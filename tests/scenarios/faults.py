@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import psycopg
+
 from tests.cluster import Cluster
+from tests.integration.waiting import wait_until
 from tests.killing import descendants
 from tests.scenarios.history import History
 
@@ -35,19 +38,34 @@ def victims(cluster: Cluster) -> list[str]:
 
 
 def kill_backend(cluster: Cluster, chance: random.Random) -> str | None:
-    """Kills one process of a session; its postmaster restarts the whole instance, as Postgres does."""
+    """Kills one process of a session; its postmaster restarts the whole instance, as Postgres does.
+
+    Returns when the instance takes connections again.
+    """
     instance = chance.randrange(cluster.instances) + 1
-    backends = [
-        process_id
-        for process_id in descendants(cluster.process_id(f"instance-{instance}"))
-        if re.match(r"postgres: (?:\S+ )*admin ", command_line(process_id))
-    ]
-    if not backends:
-        return None
-    victim = chance.choice(backends)
-    with suppress(ProcessLookupError):
-        os.kill(victim, signal.SIGKILL)
+    with suppress(psycopg.OperationalError), cluster.connect(instance) as witness:
+        backends = [
+            process_id
+            for process_id in descendants(cluster.process_id(f"instance-{instance}"))
+            if re.match(r"postgres: (?:\S+ )*admin ", command_line(process_id))
+            and process_id != witness.info.backend_pid
+        ]
+        if not backends:
+            return None
+        with suppress(ProcessLookupError):
+            os.kill(chance.choice(backends), signal.SIGKILL)
+            # until it is lost with all the others
+            witness.execute("SELECT pg_sleep(%s)", (PROGRESS_TIMEOUT_S,))
+    wait_until(lambda: takes_connections(cluster, instance), f"instance {instance} has restarted")
     return f"a backend of instance-{instance}"
+
+
+def takes_connections(cluster: Cluster, instance: int) -> bool:
+    try:
+        cluster.connect(instance).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def command_line(process_id: int) -> str:
