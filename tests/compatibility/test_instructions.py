@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.certificates import Authority
 from tests.cluster import Cluster, StartCluster
 from tests.compatibility.front_door import PSQL, FrontDoor
 from tests.compatibility.test_clients import AWS
+from tests.integration.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which(PSQL) is None, reason="there is no psql with TLS on the PATH")
 WHO = "SELECT current_user"
@@ -81,6 +83,10 @@ def test_the_environment_takes_the_place_of_another_one(front_door: FrontDoor) -
     assert (done.returncode, done.stdout.strip()) == (0, "admin"), done.stderr
 
 
+def has_source(log: Path, address: str) -> bool:
+    return any(json.loads(line)["source"].startswith(address) for line in log.read_text().splitlines())
+
+
 @pytest.mark.parametrize("listen", ["::", "::1"])
 def test_ipv6(start_cluster: StartCluster, listen: str) -> None:
     cluster = start_cluster(instances=1, options=("--listen", listen))
@@ -92,8 +98,9 @@ def test_ipv6(start_cluster: StartCluster, listen: str) -> None:
             assert connection.execute(WHO).fetchone() == ("admin",)
     own_address = "127.0.0.1:" if listen == "::" else "[::1]:"
     for service in ("relay", "control"):
-        *_, last = (cluster.data / "log" / "audit" / f"{service}.jsonl").read_text().splitlines()
-        assert json.loads(last)["source"].startswith(own_address)
+        log = cluster.data / "log" / "audit" / f"{service}.jsonl"
+        # A session may be at work before its login is on disk.
+        wait_until(partial(has_source, log, own_address), f"{service} has written where its client was")
 
 
 @contextmanager
